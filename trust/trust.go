@@ -1,0 +1,197 @@
+// Package trust says what a format is: a way to vouch for an image, such as a certificate or a signature.
+//
+// A format finds evidence (the bytes that were published for an image) and checks it against an authority (somebody whose word
+// counts). Finding may fail with "cannot tell"; checking works on bytes and a time only. The package does no I/O and knows no
+// format.
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/assay-dev/assay/image"
+)
+
+// The two errors that mean "no". Every other error means "cannot tell".
+var (
+	// ErrUnsigned says that nothing is published for an image.
+	ErrUnsigned = errors.New("unsigned")
+	// ErrUntrusted says that nobody who counts vouches for an image with what is published.
+	ErrUntrusted = errors.New("untrusted")
+)
+
+// ErrNotFound is returned by a Source for what the registry says, definitively, it does not have. It is not yet a "no":
+// a format turns it into ErrUnsigned where it means that nothing is published.
+var ErrNotFound = errors.New("not found")
+
+// Untrusted returns an error that wraps ErrUntrusted and says why.
+func Untrusted(format string, args ...any) error {
+	return &refusal{kind: ErrUntrusted, reason: fmt.Errorf(format, args...)}
+}
+
+// Unsigned returns an error that wraps ErrUnsigned and says where nothing was found.
+func Unsigned(format string, args ...any) error {
+	return &refusal{kind: ErrUnsigned, reason: fmt.Errorf(format, args...)}
+}
+
+// refusal is a "no" with its reason; the reason alone is its text, since the kind is shown beside it.
+type refusal struct {
+	kind, reason error
+}
+
+func (r *refusal) Error() string   { return r.reason.Error() }
+func (r *refusal) Unwrap() []error { return []error{r.kind, r.reason} }
+
+// IsNo reports whether err is a definitive "no" rather than a "cannot tell". An error that joins a "no" with anything else is
+// not: only refusals made by this package, the two sentinels, and wrappings of one of them with text count.
+func IsNo(err error) bool {
+	for err != nil {
+		switch e := err.(type) {
+		case *refusal:
+			return true
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		default:
+			return err == ErrUnsigned || err == ErrUntrusted
+		}
+	}
+	return false
+}
+
+// Authority is one authority of a policy, in one format. It is safe for concurrent use.
+type Authority interface {
+	// Find returns what is published for ref, which always has a digest. ErrUnsigned if nothing is; any other error means that it
+	// could not tell. Find asks for evidence of exactly ref's digest and never of another one.
+	Find(ctx context.Context, src Source, ref image.Ref) (Evidence, error)
+	// Check decides whether ev proves that this authority vouches for ref at time now. It returns every way in which it does, at
+	// least one if the error is nil; each Proof suffices alone, so that a revoked signer does not hide another one. An error
+	// wraps ErrUntrusted, or means that it could not tell (a revocation list that is out of date). Check does no I/O.
+	Check(ref image.Ref, ev Evidence, now time.Time) ([]Proof, error)
+}
+
+// Rememberer is implemented by authorities whose checks raise a floor (highest versions seen). The engine calls it after a Check
+// that succeeded.
+type Rememberer interface {
+	Remember(ctx context.Context, p Proof) error
+}
+
+// Resolver is implemented by authorities whose trust data, not the registry, name the digest of a tag.
+type Resolver interface {
+	Resolve(ctx context.Context, src Source, ref image.Ref, now time.Time) (image.Digest, error)
+}
+
+// Format makes authorities of one kind from their sections of a policy.
+type Format interface {
+	// Name is the key of the format in a policy's authorities: "certificate".
+	Name() string
+	// New makes the authority that a section describes. Whatever the format cannot enforce is an error; errors come from the
+	// section's own methods, so that they carry file, line and column.
+	New(s Section) (Authority, error)
+	// Options returns a pointer to a zero value of the Go type that New decodes a section into; the policy's JSON Schema is made
+	// from it.
+	Options() any
+}
+
+// Section is the part of a policy that one authority owns.
+type Section interface {
+	// Decode fills into, a pointer to a struct, strictly: unknown and duplicate keys and wrong types are errors.
+	Decode(into any) error
+	// Errorf returns an error at the place of a field, given as a path of keys and indexes such as "crls[1].file"; "" is the
+	// section itself. A "; " in the text separates what is wrong from the next step.
+	Errorf(field, format string, args ...any) error
+	// ReadFile returns the content of a file that the section names, relative to the policy's own folder. Its content becomes part
+	// of the policy's hash.
+	ReadFile(name string) ([]byte, error)
+}
+
+// Source is where evidence is found: the registry, as far as a format may see it. Whatever it returns by digest has that digest.
+//
+// Errors: ErrNotFound (wrapped) for what definitively does not exist; anything else means that it could not tell.
+type Source interface {
+	// Manifest returns the manifest or index that ref names: by its digest if it has one, else by its tag.
+	Manifest(ctx context.Context, ref image.Ref) (Manifest, error)
+	// Blob returns a blob of ref's repository. Its length is d.Size, and at most limit bytes.
+	Blob(ctx context.Context, ref image.Ref, d Descriptor, limit int64) ([]byte, error)
+	// Referrers lists the manifests whose subject is ref's digest, by the referrers API or the fallback tag (OCI distribution
+	// specification 1.1). The list may be longer than what truly refers to it: look at each manifest's own subject.
+	Referrers(ctx context.Context, ref image.Ref) ([]Descriptor, error)
+}
+
+// Manifest is the bytes of a manifest or an index as a registry served them.
+type Manifest struct {
+	MediaType string
+	Digest    image.Digest // computed from Bytes
+	Bytes     []byte
+}
+
+// Descriptor says what a registry holds without its bytes (OCI image specification, descriptor.md).
+type Descriptor struct {
+	MediaType    string
+	ArtifactType string
+	Digest       image.Digest
+	Size         int64
+	Annotations  map[string]string
+}
+
+// Evidence is the bytes that were found for an image, each item for itself. The zero value proves nothing.
+type Evidence struct {
+	Items []Item
+}
+
+// Item is one piece of evidence.
+type Item struct {
+	Name        string // where it was found: a tag, a role, a digest; for messages only
+	MediaType   string
+	Annotations map[string]string
+	Bytes       []byte
+}
+
+// Proof is evidence that was checked against an authority. The zero value proves nothing.
+type Proof struct {
+	Digest   image.Digest // what is vouched for: the digest that was asked about
+	Signers  []Signer     // who vouches, all of them needed; at least one
+	SignedAt time.Time    // when, as far as the format knows; zero if it does not
+	Expires  time.Time    // the first instant at which the proof no longer holds; zero if it does not end by itself
+	Log      []LogEntry   // transparency logs that witnessed it
+	Weakened []string     // the policy's fields that made the check weaker, for the verdict
+}
+
+// Signer is somebody who signed.
+type Signer struct {
+	// Key is the fingerprint of the signer's public key, see Fingerprint.
+	Key string
+	// Identity is set where an identity provider's word stands behind a short-lived key.
+	Identity Identity
+	// Chain is the signer's certificates, the leaf first, if it has any.
+	Chain []Certificate
+}
+
+// ID names a signer so that two proofs by the same one are told from proofs by two: the identity where there is one, else the key.
+func (s Signer) ID() string {
+	if s.Identity != (Identity{}) {
+		return "identity:" + s.Identity.Issuer + "\x00" + s.Identity.Subject
+	}
+	return "key:" + s.Key
+}
+
+// Identity is a subject in the words of the identity provider that vouched for it.
+type Identity struct {
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+}
+
+// Certificate is what a verdict and a revocation need to know of an X.509 certificate.
+type Certificate struct {
+	Subject string // distinguished name (RFC 2253)
+	Issuer  string // distinguished name (RFC 2253)
+	Serial  string // lower-case hex, two digits an octet, colons between, no leading zero octet: "4f:a2"
+	Key     string // see Fingerprint
+}
+
+// LogEntry is an entry of a transparency log.
+type LogEntry struct {
+	ID    string `json:"id"`
+	Index int64  `json:"index"`
+}
