@@ -3,18 +3,19 @@ package image
 import "strings"
 
 // Bucket returns the key under which an index of many patterns files p, so that a reference needs to be tried with the patterns
-// of its own few buckets only (see Ref.Buckets). Keys are, from narrow to wide: a whole name, host and first segment with a slash
-// behind them, a host, the suffix of a host wildcard, and "" for patterns of any host.
+// of its own few buckets only (see Ref.Buckets). Keys are, from narrow to wide: a whole name, a host and the segments before the
+// first wildcard with a slash behind them, a host, the suffix of a host wildcard, and "" for patterns of any host.
 func (p Pattern) Bucket() string {
-	if p.host == "" || p.host[0] == '.' {
+	if p.host == "" || p.host[0] == '.' || len(p.segments) == 0 {
 		return p.host
 	}
-	if strings.Contains(p.segments[0], "*") {
-		return p.host
-	}
-	for _, segment := range p.segments[1:] {
-		if strings.Contains(segment, "*") {
-			return p.host + "/" + p.segments[0] + "/"
+	for i, segment := range p.segments {
+		switch {
+		case !strings.Contains(segment, "*"):
+		case i == 0:
+			return p.host
+		default:
+			return p.host + "/" + strings.Join(p.segments[:i], "/") + "/"
 		}
 	}
 	return p.host + "/" + strings.Join(p.segments, "/")
@@ -27,8 +28,10 @@ func (r Ref) Buckets(keys []string) []string {
 		return keys
 	}
 	keys = append(keys, "", r.name[:r.host], r.name)
-	if i := strings.IndexByte(r.name[r.host+1:], '/'); i >= 0 {
-		keys = append(keys, r.name[:r.host+1+i+1])
+	for i := r.host + 1; i < len(r.name); i++ {
+		if r.name[i] == '/' {
+			keys = append(keys, r.name[:i+1])
+		}
 	}
 	for i := 1; i < r.host; i++ {
 		if r.name[i] == '.' {

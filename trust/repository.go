@@ -10,8 +10,8 @@ import (
 // SignedRepository says which repository evidence must name, where it names one. The zero value is the strict choice: the
 // repository that was asked for.
 type SignedRepository struct {
-	Mode  string          `yaml:"-"`
-	Exact string          `yaml:"exact,omitempty" doc:"the one repository that evidence must name"`
+	Mode  string           `yaml:"-"`
+	Exact string           `yaml:"exact,omitempty" doc:"the one repository that evidence must name"`
 	Remap *RepositoryRemap `yaml:"remap,omitempty" doc:"for mirrors: images asked for below to were signed below from"`
 }
 

@@ -1,0 +1,31 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+)
+
+// credential returns the credential for a registry: of its settings, else of the docker config or a credential helper, else none. A
+// helper that fails is an error, not "none": an anonymous answer must not pass for the answer to a user.
+func (c *Client) credential(ctx context.Context, registry string) (auth.Credential, error) {
+	if h := c.settingsOf(registry); h != nil && h.Username != "" {
+		password, err := h.password()
+		if err != nil {
+			return auth.EmptyCredential, fmt.Errorf("credentials for %s: %w", registry, err)
+		}
+		return auth.Credential{Username: h.Username, Password: password}, nil
+	}
+	if c.store == nil {
+		return auth.EmptyCredential, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.config.RequestTimeout)
+	defer cancel()
+	cred, err := c.store.Get(ctx, credentials.ServerAddressFromRegistry(registry))
+	if err != nil {
+		return auth.EmptyCredential, fmt.Errorf("credentials for %s: the docker config or its credential helper does not give any: %s", registry, clean(err.Error()))
+	}
+	return cred, nil
+}

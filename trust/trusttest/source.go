@@ -1,0 +1,143 @@
+package trusttest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/trust"
+)
+
+// Source is a trust.Source that keeps what it serves in memory. Its zero value is empty and ready; it is safe for concurrent use.
+type Source struct {
+	mu        sync.Mutex
+	manifests map[string]trust.Manifest // by repository and tag or digest
+	blobs     map[string][]byte         // by repository and digest
+	requests  int
+	failAt    int
+	fault     error
+}
+
+var _ trust.Source = (*Source)(nil)
+
+// PutManifest stores a manifest in ref's repository, under its digest and, if ref has one, under ref's tag. It returns the digest.
+func (s *Source) PutManifest(ref image.Ref, mediaType string, content []byte) image.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.manifests == nil {
+		s.manifests = map[string]trust.Manifest{}
+	}
+	m := trust.Manifest{MediaType: mediaType, Digest: image.SHA256(content), Bytes: content}
+	s.manifests[key(ref, m.Digest.String())] = m
+	if ref.Tag() != "" {
+		s.manifests[key(ref, ref.Tag())] = m
+	}
+	return m.Digest
+}
+
+// PutBlob stores a blob in ref's repository and returns its digest.
+func (s *Source) PutBlob(ref image.Ref, content []byte) image.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.blobs == nil {
+		s.blobs = map[string][]byte{}
+	}
+	d := image.SHA256(content)
+	s.blobs[key(ref, d.String())] = content
+	return d
+}
+
+// FailAt makes the request with number n, counted from 1, fail with err, and starts to count anew. With n = 0 none fails.
+func (s *Source) FailAt(n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests, s.failAt, s.fault = 0, n, err
+}
+
+// Requests returns how many requests there were since the last FailAt.
+func (s *Source) Requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
+// Manifest implements trust.Source.
+func (s *Source) Manifest(ctx context.Context, ref image.Ref) (trust.Manifest, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.request(ctx); err != nil {
+		return trust.Manifest{}, err
+	}
+	name := ref.Tag()
+	if !ref.Digest().IsZero() {
+		name = ref.Digest().String()
+	}
+	m, found := s.manifests[key(ref, name)]
+	if !found {
+		return trust.Manifest{}, fmt.Errorf("GET https://%s/v2/%s/manifests/%s: MANIFEST_UNKNOWN: manifest unknown; map[Tag:%s]: %w",
+			ref.Registry(), ref.Repository(), name, name, trust.ErrNotFound)
+	}
+	m.Bytes = append([]byte(nil), m.Bytes...)
+	return m, nil
+}
+
+// Blob implements trust.Source.
+func (s *Source) Blob(ctx context.Context, ref image.Ref, d trust.Descriptor, limit int64) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.request(ctx); err != nil {
+		return nil, err
+	}
+	blob, found := s.blobs[key(ref, d.Digest.String())]
+	switch size := int64(len(blob)); {
+	case !found:
+		return nil, fmt.Errorf("blob %s: %w", d.Digest, trust.ErrNotFound)
+	case size != d.Size:
+		return nil, fmt.Errorf("blob %s: %d bytes, the descriptor says %d", d.Digest, size, d.Size)
+	case size > limit:
+		return nil, fmt.Errorf("blob %s: %d bytes, at most %d are allowed", d.Digest, size, limit)
+	}
+	return append([]byte(nil), blob...), nil
+}
+
+// Referrers implements trust.Source.
+func (s *Source) Referrers(ctx context.Context, ref image.Ref) ([]trust.Descriptor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.request(ctx); err != nil {
+		return nil, err
+	}
+	var list []trust.Descriptor
+	for k, m := range s.manifests {
+		var body struct {
+			ArtifactType string            `json:"artifactType"`
+			Annotations  map[string]string `json:"annotations"`
+			Subject      struct {
+				Digest string `json:"digest"`
+			} `json:"subject"`
+		}
+		if k != key(ref, m.Digest.String()) || json.Unmarshal(m.Bytes, &body) != nil || body.Subject.Digest != ref.Digest().String() {
+			continue
+		}
+		list = append(list, trust.Descriptor{
+			MediaType: m.MediaType, ArtifactType: body.ArtifactType, Digest: m.Digest, Size: int64(len(m.Bytes)), Annotations: body.Annotations,
+		})
+	}
+	return list, nil
+}
+
+// request counts a request and says whether it fails.
+func (s *Source) request(ctx context.Context) error {
+	s.requests++
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.requests == s.failAt {
+		return s.fault
+	}
+	return nil
+}
+
+func key(ref image.Ref, name string) string { return ref.Name() + "\x00" + name }
