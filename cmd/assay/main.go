@@ -1,0 +1,148 @@
+// Command assay answers whether somebody we trust has vouched for exactly the bytes of a container image.
+//
+// This package is the only reader of flags and of the environment: it wires the other packages together and turns their answers
+// into tables, JSON and exit codes. Each subcommand is one file.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes. They stand in the help and in docs/reference/cli.md; scripts rely on them.
+const (
+	exitAllowed    = 0
+	exitDenied     = 1
+	exitCannotTell = 2
+	exitUsage      = 64
+	exitBug        = 70
+)
+
+const exitCodes = `Exit codes:
+  0   all images are allowed
+  1   at least one image is denied
+  2   for at least one image it could not be told, and none is denied
+  64  the command line or the policy is wrong
+  70  a bug in assay
+`
+
+// app is the world that commands run in.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+	now    func() time.Time
+}
+
+// exitError ends the program with a code. Its cause is printed unless it is nil.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError says that the command line, the policy or the settings are wrong.
+func usageError(format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// hinted is an error with a next step for the user.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// withHint adds a next step to an error; it is printed on a line of its own.
+func withHint(err error, hint string) error {
+	return &hinted{error: err, hint: hint}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
+	code := a.run(ctx, os.Args)
+	stop()
+	os.Exit(code)
+}
+
+// run executes a command line, the program's name first, and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args[1:])
+	if name := filepath.Base(args[0]); name == "dia-sign.sh" {
+		root.SetArgs(append([]string{"sign", "--as-dia-sign"}, args[1:]...))
+	}
+	return a.report(root.ExecuteContext(ctx))
+}
+
+// report prints an error, if any, and returns its exit code.
+func (a *app) report(err error) int {
+	if err == nil {
+		return exitAllowed
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		// Only cobra itself returns bare errors: unknown commands and flags.
+		exit = &exitError{code: exitUsage, err: err}
+	}
+	if exit.err != nil {
+		fmt.Fprintf(a.stderr, "assay: %s\n", exit.err)
+		var h *hinted
+		if errors.As(err, &h) {
+			fmt.Fprintf(a.stderr, "assay: hint: %s\n", h.hint)
+		}
+	}
+	return exit.code
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "assay",
+		Short: "Has somebody we trust vouched for exactly these bytes?",
+		Long: strings.TrimSpace(`
+Assay decides whether a container image may run: one policy document says whose
+word is needed for which images, and the same engine gives the same verdict
+wherever an image can be stopped.
+
+` + exitCodes),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return withHint(usageError("%w", err), "see "+cmd.CommandPath()+" --help")
+	})
+	root.AddCommand(
+		a.verifyCommand(),
+		a.signCommand(),
+		a.policyCommand(),
+		a.demoCommand(),
+		a.versionCommand(),
+	)
+	return root
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/registry"
+	"github.com/assay-dev/assay/trust/formats"
+)
+
+// policyFlag adds the flag that names policies.
+func policyFlag(cmd *cobra.Command) *[]string {
+	paths := cmd.Flags().StringArrayP("policy", "p", nil, "policy `FILE`, or folder of *.yaml and *.yml files; may be repeated")
+	if err := cmd.MarkFlagRequired("policy"); err != nil {
+		panic(err)
+	}
+	return paths
+}
+
+func formatNames() []string {
+	var names []string
+	for _, f := range formats.All() {
+		names = append(names, f.Name())
+	}
+	return names
+}
+
+// loadPolicies reads policies from files and folders.
+func loadPolicies(paths []string) ([]*policy.Policy, error) {
+	files, err := policyFiles(paths)
+	if err != nil {
+		return nil, err
+	}
+	var policies []*policy.Policy
+	var errs []error
+	for _, file := range files {
+		p, err := loadPolicy(file)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		policies = append(policies, p)
+	}
+	return policies, errors.Join(errs...)
+}
+
+func policyFiles(paths []string) ([]string, error) {
+	var files []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			return nil, err
+		case !info.IsDir():
+			files = append(files, path)
+			continue
+		}
+		inside, err := folderFiles(path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, inside...)
+	}
+	slices.Sort(files)
+	return slices.Compact(files), nil
+}
+
+// folderFiles lists the policies of a folder, and not those below it.
+func folderFiles(folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		ext := filepath.Ext(e.Name())
+		if !e.IsDir() && (ext == ".yaml" || ext == ".yml") && !strings.HasPrefix(e.Name(), ".") {
+			files = append(files, filepath.Join(folder, e.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: no *.yaml or *.yml file in this folder", folder)
+	}
+	return files, nil
+}
+
+func loadPolicy(file string) (*policy.Policy, error) {
+	data, err := readLimited(file, policy.MaxPolicy)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Parse(policy.Source{
+		Name: file,
+		Data: data,
+		ReadFile: func(name string) ([]byte, error) {
+			if !filepath.IsAbs(name) {
+				name = filepath.Join(filepath.Dir(file), name)
+			}
+			return readLimited(name, policy.MaxFile)
+		},
+	}, formatNames())
+}
+
+// newEngine makes the engine for policies that were loaded. Errors are the user's: the policies cannot be used.
+func (a *app) newEngine(policies []*policy.Policy, client *registry.Client) (*engine.Engine, error) {
+	e, err := engine.New(engine.Config{
+		Policies: policies,
+		Formats:  formats.All(),
+		Source:   client,
+		Tags:     client,
+		Now:      a.now,
+	})
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	return e, nil
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/registry"
+	"github.com/assay-dev/assay/trust/formats"
+)
+
+func (a *app) policyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "Check and explain policies",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.policyCheckCommand(), a.policyExplainCommand(), a.policySchemaCommand())
+	return cmd
+}
+
+func (a *app) policyCheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE...",
+		Short: "Read policies as the engine would, and say what is wrong with them",
+		Long: strings.TrimSpace(`
+Check reads policies with everything that they name, certificates and revocation
+lists included. Each error has its file, line and column.
+
+Exit codes: 0 if the policies can be used, 64 if not.`),
+		Example: "  assay policy check policies/ extra.yaml",
+		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			policies, err := a.checkedPolicies(args)
+			if err != nil {
+				return err
+			}
+			a.warn(policies)
+			for _, p := range policies {
+				fmt.Fprintf(a.stdout, "%s: policy %s: %s, %d authorities, %d rules\n", p.File, p.Name, p.Mode, len(p.Authorities), len(p.Rules))
+			}
+			return nil
+		},
+	}
+}
+
+// checkedPolicies loads policies and has the engine make their authorities; nothing is fetched.
+func (a *app) checkedPolicies(paths []string) ([]*policy.Policy, error) {
+	policies, err := loadPolicies(paths)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	client, err := registry.New(registry.Config{})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.newEngine(policies, client); err != nil {
+		return nil, err
+	}
+	return policies, nil
+}
+
+func (a *app) policyExplainCommand() *cobra.Command {
+	output := "text"
+	cmd := &cobra.Command{
+		Use:   "explain IMAGE... --policy FILE",
+		Short: "Show which rule would decide about an image and what it needs; asks no registry",
+		Example: strings.TrimSpace(`
+  assay policy explain --policy policy.yaml registry.example/app:1
+  assay policy explain --policy policies/ -o json docker.io/library/alpine`),
+		Args: usageArgs(cobra.MinimumNArgs(1)),
+	}
+	paths := policyFlag(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", output, "text, or json: one explanation a line")
+	registerWords(cmd, "output", "text", "json")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if output != "text" && output != "json" {
+			return usageError("--output %q: want text or json", output)
+		}
+		policies, err := a.checkedPolicies(*paths)
+		if err != nil {
+			return err
+		}
+		for _, arg := range args {
+			ref, err := image.Parse(arg)
+			if err != nil {
+				return usageError("%w", err)
+			}
+			for _, p := range policies {
+				if err := a.printExplanation(output, a.explain(p, ref)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// explanation says what one policy would do with an image, as far as that can be said without a registry.
+type explanation struct {
+	Image  string `json:"image"`
+	Policy string `json:"policy"`
+	Mode   string `json:"mode"`
+	Rule   string `json:"rule,omitempty"`
+	Does   string `json:"does"`
+	Digest string `json:"digest,omitempty"`
+	Until  string `json:"until,omitempty"`
+}
+
+func (a *app) explain(p *policy.Policy, ref image.Ref) explanation {
+	e := explanation{Image: ref.String(), Policy: p.Name, Mode: p.Mode.String()}
+	rule, index, err := p.Match(policy.Query{Ref: ref, Now: a.now()})
+	switch {
+	case err != nil:
+		e.Does = "depends on what the tag stands for: " + err.Error()
+		return e
+	case rule == nil && p.Unmatched == policy.IgnoreUnmatched:
+		e.Does = "no rule matches: no opinion"
+		return e
+	case rule == nil:
+		e.Does = "no rule matches: deny"
+		return e
+	}
+	e.Rule = fmt.Sprintf("rules[%d], %s:%d", index, p.File, rule.Line)
+	if !rule.Until.IsZero() {
+		e.Until = rule.Until.UTC().Format("2006-01-02T15:04:05Z")
+	}
+	switch {
+	case rule.Deny != "":
+		e.Does = "deny: " + rule.Deny
+	case rule.Allow != "":
+		e.Does = "allow: " + rule.Allow
+	default:
+		e.Does, e.Digest = "require "+requirementText(rule.Require), rule.Digest.String()
+	}
+	return e
+}
+
+// requirementText writes a tree of authorities as one line: "all of (release, 1 of (jenkins, gitlab))".
+func requirementText(r *policy.Requirement) string {
+	if r.Authority != "" {
+		return r.Authority
+	}
+	parts := make([]string, len(r.Of))
+	for i := range r.Of {
+		parts[i] = requirementText(&r.Of[i])
+	}
+	list := strings.Join(parts, ", ")
+	switch {
+	case len(parts) == 1:
+		return list
+	case r.Distinct:
+		return fmt.Sprintf("%d different signers of (%s)", r.AtLeast, list)
+	case r.AtLeast == len(parts):
+		return "all of (" + list + ")"
+	}
+	return "any of (" + list + ")"
+}
+
+func (a *app) printExplanation(output string, e explanation) error {
+	if output == "json" {
+		out := json.NewEncoder(a.stdout)
+		out.SetEscapeHTML(false)
+		return out.Encode(e)
+	}
+	fmt.Fprintf(a.stdout, "%s\n  policy  %s (%s)\n", e.Image, e.Policy, e.Mode)
+	for _, line := range [][2]string{{"rule", e.Rule}, {"does", e.Does}, {"digest", e.Digest}, {"until", e.Until}} {
+		if line[1] != "" {
+			fmt.Fprintf(a.stdout, "  %-6s  %s\n", line[0], line[1])
+		}
+	}
+	return nil
+}
+
+func (a *app) policySchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of policies, for editors",
+		Example: strings.TrimSpace(`
+  assay policy schema > trustpolicy.schema.json
+  # then, as the first line of a policy:
+  # yaml-language-server: $schema=trustpolicy.schema.json`),
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			options := map[string]any{}
+			for _, f := range formats.All() {
+				options[f.Name()] = f.Options()
+			}
+			schema, err := policy.Schema(options)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s\n", schema)
+			return err
+		},
+	}
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/policy"
+)
+
+// Limits of what verify reads.
+const (
+	maxImagesFile = 16 << 20 // bytes of --images-file
+	maxParallel   = 256
+)
+
+// verifyOptions are the flags of verify.
+type verifyOptions struct {
+	policies   []string
+	imagesFile string
+	output     string
+	parallel   int
+	timeout    time.Duration
+	point      string
+	namespace  string
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var o verifyOptions
+	cmd := &cobra.Command{
+		Use:   "verify IMAGE... --policy FILE",
+		Short: "Decide whether images may run, and say why",
+		Long: strings.TrimSpace(`
+Verify decides about each image by the policy and prints who vouched for it, or
+why it may not run and what to do.
+
+` + exitCodes),
+		Example: strings.TrimSpace(`
+  # one image, one policy
+  assay verify --policy policy.yaml registry.example/app:1
+
+  # all images of a cluster, as JSON, one verdict a line
+  kubectl get pods -A -o jsonpath='{.items[*].spec.containers[*].image}' | tr ' ' '\n' |
+    assay verify --policy policies/ --images-file - -o json
+
+  # in a pipeline: the exit code decides
+  assay verify --policy policy.yaml "$IMAGE" || exit`),
+	}
+	paths := policyFlag(cmd)
+	registries := a.registryFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.imagesFile, "images-file", "", "`FILE` with one image a line, - for standard input; # begins a comment")
+	f.StringVarP(&o.output, "output", "o", "table", "table, or json: one verdict a line")
+	f.IntVar(&o.parallel, "parallel", 8, "how many images are decided at once")
+	f.DurationVar(&o.timeout, "timeout", engine.DefaultTimeout, "how long one image may take")
+	f.StringVar(&o.point, "point", "cli", "the enforcement point to answer for: "+strings.Join(policy.Points(), ", "))
+	f.StringVar(&o.namespace, "namespace", "", "the Kubernetes namespace to answer for")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o.policies = *paths
+		return a.verify(cmd.Context(), o, registries, args)
+	}
+	registerWords(cmd, "output", "table", "json")
+	registerWords(cmd, "point", policy.Points()...)
+	return cmd
+}
+
+// registerWords makes the shell complete a flag's words.
+func registerWords(cmd *cobra.Command, flag string, words ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err)
+	}
+}
+
+func (o *verifyOptions) check() error {
+	switch {
+	case o.output != "table" && o.output != "json":
+		return usageError("--output %q: want table or json", o.output)
+	case o.parallel < 1 || o.parallel > maxParallel:
+		return usageError("--parallel %d: want 1 to %d", o.parallel, maxParallel)
+	case o.timeout <= 0:
+		return usageError("--timeout %v: want more than 0", o.timeout)
+	}
+	for _, known := range policy.Points() {
+		if o.point == known {
+			return nil
+		}
+	}
+	return usageError("--point %q: want one of %s", o.point, strings.Join(policy.Points(), ", "))
+}
+
+func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryOptions, args []string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	images, err := a.images(o.imagesFile, args)
+	if err != nil {
+		return err
+	}
+	policies, err := loadPolicies(o.policies)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	a.warn(policies)
+	client, err := registries.client()
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	e, err := a.newEngine(policies, client)
+	if err != nil {
+		return err
+	}
+	request := policy.Request{Point: o.point, Namespace: o.namespace, HasNamespace: o.namespace != ""}
+	verdicts := a.decideAll(ctx, e, o, request, images)
+	return a.answer(o.output, verdicts)
+}
+
+func (a *app) warn(policies []*policy.Policy) {
+	for _, p := range policies {
+		for _, w := range p.Warnings {
+			fmt.Fprintf(a.stderr, "assay: warning: %s\n", w)
+		}
+	}
+}
+
+// images returns the images of the command line and of the file.
+func (a *app) images(file string, args []string) ([]string, error) {
+	images := append([]string(nil), args...)
+	if file != "" {
+		listed, err := a.readImages(file)
+		if err != nil {
+			return nil, usageError("%w", err)
+		}
+		images = append(images, listed...)
+	}
+	if len(images) == 0 {
+		return nil, withHint(usageError("no image to decide about"), "name one, or give --images-file; see assay verify --help")
+	}
+	return images, nil
+}
+
+func (a *app) readImages(file string) ([]string, error) {
+	in := a.stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	limited := &io.LimitedReader{R: in, N: maxImagesFile + 1}
+	lines := bufio.NewScanner(limited)
+	var images []string
+	for lines.Scan() {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		if line = strings.TrimSpace(line); line != "" {
+			images = append(images, line)
+		}
+	}
+	if limited.N == 0 {
+		return nil, fmt.Errorf("%s: more than %d bytes", file, maxImagesFile)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return images, nil
+}
+
+// decideAll decides about images side by side. The verdicts are in the order of the images.
+func (a *app) decideAll(ctx context.Context, e *engine.Engine, o verifyOptions, request policy.Request, images []string) []engine.Verdict {
+	verdicts := make([]engine.Verdict, len(images))
+	progress := a.newProgress(len(images))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range min(o.parallel, len(images)) {
+		workers.Go(func() {
+			for i := range next {
+				one, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("no answer within %v", o.timeout))
+				verdicts[i] = e.Decide(one, engine.Request{Image: images[i], Request: request})
+				cancel()
+				progress.done()
+			}
+		})
+	}
+	for i := range images {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	progress.end()
+	return verdicts
+}
+
+// answer prints the verdicts and turns them into the exit code. This is the one place where verdicts become exit codes.
+func (a *app) answer(output string, verdicts []engine.Verdict) error {
+	if err := a.print(output, verdicts); err != nil {
+		return &exitError{code: exitCannotTell, err: err}
+	}
+	code := exitAllowed
+	for i := range verdicts {
+		v := &verdicts[i]
+		switch {
+		case v.Allowed:
+		case v.Outcome == engine.Bug:
+			return &exitError{code: exitBug}
+		case v.Outcome == engine.CouldNotTell:
+			if code == exitAllowed {
+				code = exitCannotTell
+			}
+		default:
+			code = exitDenied
+		}
+	}
+	if code == exitAllowed {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+func (a *app) print(output string, verdicts []engine.Verdict) error {
+	if output != "json" {
+		return a.printTable(verdicts)
+	}
+	out := json.NewEncoder(a.stdout)
+	out.SetEscapeHTML(false)
+	for i := range verdicts {
+		if err := out.Encode(&verdicts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

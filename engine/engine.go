@@ -1,0 +1,156 @@
+// Package engine decides whether an image may run: it finds the rule, has the evidence found and checked, and answers with a Verdict.
+//
+// It knows no format and no registry. The digest of an image is resolved once, and everything is decided about that digest.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust"
+)
+
+// Tags tells what tags stand for.
+type Tags interface {
+	// Resolve returns the descriptor that ref names at the registry now. Errors are those of a trust.Source.
+	Resolve(ctx context.Context, ref image.Ref) (trust.Descriptor, error)
+}
+
+// Defaults of Config.
+const (
+	DefaultTimeout    = 30 * time.Second
+	DefaultTTL        = 5 * time.Minute
+	DefaultRefusalTTL = 10 * time.Second
+	DefaultTagTTL     = 5 * time.Second
+	DefaultContents   = 64 << 20
+	maxEntries        = 100_000
+)
+
+// Config is what an Engine is made of. Zero durations and sizes mean the defaults.
+type Config struct {
+	Policies []*policy.Policy
+	Formats  []trust.Format
+	Source   trust.Source
+	Tags     Tags
+	Now      func() time.Time // the clock; nil: time.Now
+
+	Timeout    time.Duration // of one decision
+	TTL        time.Duration // how long a proof is reused
+	RefusalTTL time.Duration // how long a "no" is reused
+	TagTTL     time.Duration // how long a tag is taken to stand for its digest; negative: not at all
+	Contents   int           // bytes of manifests and blobs kept in memory
+}
+
+// Engine decides about images. It is safe for concurrent use.
+type Engine struct {
+	config  Config
+	plan    atomic.Pointer[plan]
+	source  *cachedSource
+	answers *otter.Cache[answerKey, answer]
+	tags    *otter.Cache[image.Ref, tagged]
+	asking  flights[answerKey, finding]
+	naming  flights[image.Ref, image.Digest]
+}
+
+// answerKey names a question to an authority. The authority's key has the hash of the policy in it, so that another policy, or other
+// roots, ask anew.
+type answerKey struct {
+	authority string
+	name      string
+	digest    image.Digest
+}
+
+type answer struct {
+	finding
+	until time.Time
+}
+
+type tagged struct {
+	digest image.Digest
+	until  time.Time
+}
+
+// New makes an engine. Whatever the policies ask for and the formats cannot enforce is an error.
+func New(c Config) (*Engine, error) {
+	if c.Source == nil || c.Tags == nil {
+		return nil, errors.New("engine: a source of evidence and of tags is needed")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	setDefault(&c.Timeout, DefaultTimeout)
+	setDefault(&c.TTL, DefaultTTL)
+	setDefault(&c.RefusalTTL, DefaultRefusalTTL)
+	setDefault(&c.TagTTL, DefaultTagTTL)
+	if c.Contents <= 0 {
+		c.Contents = DefaultContents
+	}
+	e := &Engine{
+		config:  c,
+		source:  newCachedSource(c.Source, c.Contents),
+		answers: newCache[answerKey, answer](),
+		tags:    newCache[image.Ref, tagged](),
+	}
+	if err := e.Use(c.Policies); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+func newCache[K comparable, V any]() *otter.Cache[K, V] {
+	return otter.Must(&otter.Options[K, V]{MaximumSize: maxEntries, Executor: func(fn func()) { fn() }})
+}
+
+// Use replaces the policies. Decisions under way end with the old ones; if the new ones cannot be used, the old ones stay.
+func (e *Engine) Use(policies []*policy.Policy) error {
+	p, err := compile(policies, e.config.Formats)
+	if err != nil {
+		return err
+	}
+	e.plan.Store(p)
+	return nil
+}
+
+// Request is a question.
+type Request struct {
+	Image          string // as the user wrote it
+	policy.Request        // point and namespace
+}
+
+// Decide answers a question. It never returns an error beside the verdict: what could not be told is a Verdict that denies, see
+// Verdict.Err. A panic of a format or a library is caught and denies.
+func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
+	start := e.config.Now()
+	defer func() {
+		if caught := recover(); caught != nil {
+			bug := &BugError{Value: caught}
+			v = Verdict{Image: req.Image, Decision: Decision{Outcome: Bug, Reason: bug.Error()}, cause: bug}
+		}
+		v.Duration.Total = e.config.Now().Sub(start)
+	}()
+	ref, err := image.Parse(req.Image)
+	if err != nil {
+		return Verdict{Image: req.Image, Decision: Decision{Outcome: Denied, Reason: err.Error()}}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, e.config.Timeout, fmt.Errorf("no answer within %v", e.config.Timeout))
+	defer cancel()
+	c := &question{engine: e, ctx: ctx, ref: ref, now: start, cached: true}
+	v = c.decide(e.plan.Load(), req)
+	v.Image, v.Canonical = req.Image, ref.String()
+	v.Cached = c.cached
+	v.Duration.Resolve, v.Duration.Evidence = c.resolving, c.hearing
+	return v
+}

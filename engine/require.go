@@ -1,0 +1,276 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust"
+)
+
+// require decides by the word of authorities.
+func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *opinion) {
+	digest, err := q.subject(rule, o)
+	if err != nil {
+		o.fail(fmt.Errorf("%s: %w", q.ref, err))
+		return
+	}
+	o.digest = digest
+	if rule.Digest == policy.RequireDigest && q.ref.Digest().IsZero() {
+		o.deny("the rule requires a reference with a digest; write " + q.ref.Pinned(digest).String())
+		return
+	}
+	if r := p.revokedDigest(digest); r != nil {
+		o.deny(r.String())
+		return
+	}
+	start := q.engine.config.Now()
+	defer func() { q.hearing += q.engine.config.Now().Sub(start) }()
+	h := q.hear(p, rule, plan, q.ref.At(digest))
+	o.Authorities = h.attestations(plan, digest)
+	o.pin = rule.Digest == policy.PinDigest || rule.Digest == policy.InsecureReplaceDigest
+	switch t := (&tree{policy: p, said: h.said}); t.eval(rule.Require) {
+	case yes:
+		o.Outcome = Allowed
+	case unknown:
+		o.fail(h.unclear(plan))
+	default:
+		o.deny(h.refusal(plan))
+		q.tryChild(p, rule, plan, o, h)
+	}
+}
+
+// subject returns the digest that a rule is decided about.
+func (q *question) subject(rule *policy.Rule, o *opinion) (image.Digest, error) {
+	if rule.Digest != policy.InsecureReplaceDigest || q.ref.Digest().IsZero() || q.ref.Tag() == "" {
+		return q.digest()
+	}
+	d, err := q.tag()
+	if err == nil && d != q.ref.Digest() {
+		o.warnings = append(o.warnings, fmt.Sprintf("insecureReplace: digest %s is replaced by %s, for which the tag stands", q.ref.Digest(), d))
+	}
+	return d, err
+}
+
+// hear asks the authorities of a rule about ref, side by side, until the rule is satisfied.
+func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref image.Ref) hearing {
+	h := make(hearing, len(plan.leaves))
+	var open []*authority
+	for _, a := range plan.leaves {
+		if f, found := q.engine.recall(a, ref, q.now); found {
+			h[a] = p.judge(f)
+			continue
+		}
+		open = append(open, a)
+	}
+	t := &tree{policy: p, said: h.said}
+	if len(open) == 0 || t.eval(rule.Require) == yes {
+		return h
+	}
+	q.cached = false
+	q.askAll(p, open, ref, h, func() bool {
+		t := &tree{policy: p, said: h.said}
+		return t.eval(rule.Require) == yes
+	})
+	return h
+}
+
+// askAll asks authorities side by side until enough says so, and gives up on the others.
+func (q *question) askAll(p *planned, open []*authority, ref image.Ref, h hearing, enough func() bool) {
+	ctx, cancel := context.WithCancel(q.ctx)
+	defer cancel()
+	type reply struct {
+		from *authority
+		finding
+	}
+	replies := make(chan reply, len(open))
+	for _, a := range open {
+		go func() { replies <- reply{a, q.engine.consult(ctx, a, ref)} }()
+	}
+	for range open {
+		r := <-replies
+		h[r.from] = p.judge(&r.finding)
+		if enough() {
+			return
+		}
+	}
+}
+
+func (h hearing) said(a *authority) *finding {
+	if f := h[a]; f != nil {
+		return f
+	}
+	return &pending
+}
+
+// judge takes revoked proofs out of what an authority said.
+func (p *planned) judge(f *finding) *finding {
+	if f.standing != Proved {
+		return f
+	}
+	kept, by := p.standing(f.proofs)
+	if len(kept) > 0 {
+		return &finding{standing: Proved, proofs: kept}
+	}
+	return &finding{standing: Untrusted, err: trust.Untrusted("%s", by), revoked: by}
+}
+
+// recall returns what an authority said before, if it still holds.
+func (e *Engine) recall(a *authority, ref image.Ref, now time.Time) (*finding, bool) {
+	cached, found := e.answers.GetIfPresent(answerKey{a.key, ref.Name(), ref.Digest()})
+	if !found || !now.Before(cached.until) {
+		return nil, false
+	}
+	return &cached.finding, true
+}
+
+// consult asks an authority and remembers its answer, unless it could not tell.
+func (e *Engine) consult(ctx context.Context, a *authority, ref image.Ref) finding {
+	key := answerKey{a.key, ref.Name(), ref.Digest()}
+	limit := e.config.Timeout
+	if deadline, found := ctx.Deadline(); found {
+		limit = max(time.Until(deadline), time.Millisecond)
+	}
+	f, err := e.asking.do(ctx, key, limit, func(ctx context.Context) (finding, error) {
+		f := e.examine(ctx, a, ref)
+		e.remember(key, f)
+		return f, nil
+	})
+	if err != nil {
+		return finding{standing: Unclear, err: err}
+	}
+	return f
+}
+
+// examine has an authority find and check evidence, and does not take its word for more than it asked.
+func (e *Engine) examine(ctx context.Context, a *authority, ref image.Ref) finding {
+	evidence, err := a.Find(ctx, e.source, ref)
+	if err != nil {
+		return refused(err)
+	}
+	now := e.config.Now()
+	proofs, err := a.Check(ref, evidence, now)
+	if err != nil {
+		return refused(err)
+	}
+	for i := range proofs {
+		if err := sound(&proofs[i], ref, now); err != nil {
+			return refused(err)
+		}
+	}
+	if len(proofs) == 0 {
+		return refused(trust.Untrusted("nothing was proved"))
+	}
+	if r, ok := a.Authority.(trust.Rememberer); ok {
+		for _, p := range proofs {
+			if err := r.Remember(ctx, p); err != nil {
+				return finding{standing: Unclear, err: err}
+			}
+		}
+	}
+	return finding{standing: Proved, proofs: proofs}
+}
+
+// sound refuses a proof that is about another image, names nobody or no longer holds.
+func sound(p *trust.Proof, ref image.Ref, now time.Time) error {
+	switch {
+	case p.Digest.IsZero() || p.Digest != ref.Digest():
+		return trust.Untrusted("the proof is about another image")
+	case len(p.Signers) == 0:
+		return trust.Untrusted("the proof names no signer")
+	case !p.Expires.IsZero() && !now.Before(p.Expires):
+		return trust.Untrusted("the proof no longer holds")
+	}
+	return nil
+}
+
+func refused(err error) finding {
+	switch {
+	case !trust.IsNo(err):
+		return finding{standing: Unclear, err: err}
+	case errors.Is(err, trust.ErrUnsigned):
+		return finding{standing: Unsigned, err: err}
+	}
+	return finding{standing: Untrusted, err: err}
+}
+
+// remember keeps an answer until the soonest of its time and the ends of its proofs. "Cannot tell" is never kept.
+func (e *Engine) remember(key answerKey, f finding) {
+	now := e.config.Now()
+	until := now.Add(e.config.RefusalTTL)
+	switch f.standing {
+	case Unclear, Unasked:
+		return
+	case Proved:
+		until = now.Add(e.config.TTL)
+		for i := range f.proofs {
+			if end := f.proofs[i].Expires; !end.IsZero() && end.Before(until) {
+				until = end
+			}
+		}
+	}
+	e.answers.Set(key, answer{finding: f, until: until})
+}
+
+// unclear returns why it could not be told.
+func (h hearing) unclear(plan *plannedRule) error {
+	var errs []error
+	for _, a := range plan.leaves {
+		if f := h.said(a); f.standing == Unclear {
+			errs = append(errs, fmt.Errorf("%s: %w", a.name, f.err))
+		}
+	}
+	if len(errs) == 0 {
+		return errors.New("not every authority was heard")
+	}
+	return errors.Join(errs...)
+}
+
+// refusal says what each authority that does not vouch had to say.
+func (h hearing) refusal(plan *plannedRule) string {
+	var reasons []string
+	for _, a := range plan.leaves {
+		f := h.said(a)
+		if f.err != nil {
+			reasons = append(reasons, fmt.Sprintf("%s: %s: %s", a.name, f.standing, f.err))
+		}
+	}
+	if len(reasons) == 0 {
+		return "too few different signers vouch"
+	}
+	return strings.Join(reasons, "; ")
+}
+
+func (h hearing) attestations(plan *plannedRule, digest image.Digest) []Attestation {
+	list := make([]Attestation, len(plan.leaves))
+	for i, a := range plan.leaves {
+		list[i] = attest(a, h.said(a), digest)
+	}
+	return list
+}
+
+func attest(a *authority, f *finding, digest image.Digest) Attestation {
+	at := Attestation{Authority: a.name, Format: a.format, Standing: f.standing}
+	if f.err != nil {
+		at.Reason = f.err.Error()
+	}
+	if f.standing != Proved {
+		return at
+	}
+	p := &f.proofs[0]
+	at.SignedAt, at.Expires, at.Log, at.Weakened = p.SignedAt, p.Expires, p.Log, p.Weakened
+	at.Digest = p.Digest
+	s := &p.Signers[0]
+	at.Key, at.Signer = s.Key, s.Key
+	if len(s.Chain) > 0 {
+		at.Signer, at.Issuer, at.Serial = s.Chain[0].Subject, s.Chain[0].Issuer, s.Chain[0].Serial
+	}
+	if s.Identity != (trust.Identity{}) {
+		at.Signer, at.Issuer = s.Identity.Subject, s.Identity.Issuer
+	}
+	return at
+}

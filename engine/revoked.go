@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust"
+)
+
+// revocation is an entry of a policy's revoked list, ready to be compared.
+type revocation struct {
+	policy.Revocation
+	issuer trust.DN
+}
+
+func newRevocation(file string, r policy.Revocation) (revocation, error) {
+	made := revocation{Revocation: r}
+	if r.Issuer == "" {
+		return made, nil
+	}
+	issuer, err := trust.ParseDN(r.Issuer)
+	if err != nil {
+		return made, fmt.Errorf("%s:%d: spec.revoked: issuer: %w", file, r.Line, err)
+	}
+	made.issuer = issuer
+	return made, nil
+}
+
+// digestAlone reports whether the entry takes back an image, whoever vouches for it.
+func (r *revocation) digestAlone() bool {
+	return !r.Digest.IsZero() && r.Key == "" && r.Serial == "" && r.Identity == nil && r.After.IsZero()
+}
+
+func (r *revocation) String() string {
+	if r.Reason == "" {
+		return fmt.Sprintf("revoked (line %d)", r.Line)
+	}
+	return "revoked: " + r.Reason
+}
+
+// takesBack reports whether the entry is about a proof: all of its fields fit.
+func (r *revocation) takesBack(p *trust.Proof) bool {
+	switch {
+	case !r.Digest.IsZero() && r.Digest != p.Digest:
+		return false
+	case !r.After.IsZero() && !p.SignedAt.IsZero() && p.SignedAt.Before(r.After):
+		return false
+	case r.Key == "" && r.Serial == "" && r.Identity == nil:
+		return !r.Digest.IsZero()
+	}
+	for i := range p.Signers {
+		if r.isAbout(&p.Signers[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *revocation) isAbout(s *trust.Signer) bool {
+	if r.Identity != nil && (s.Identity.Issuer != r.Identity.Issuer || s.Identity.Subject != r.Identity.Subject) {
+		return false
+	}
+	return (r.Key == "" || hasKey(s, r.Key)) && (r.Serial == "" || r.hasSerial(s))
+}
+
+func hasKey(s *trust.Signer, key string) bool {
+	if s.Key == key {
+		return true
+	}
+	for i := range s.Chain {
+		if s.Chain[i].Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// hasSerial compares names by their attributes, whatever their order: a revocation that misses for the order of a name's parts would
+// let a revoked signer pass.
+func (r *revocation) hasSerial(s *trust.Signer) bool {
+	for i := range s.Chain {
+		if s.Chain[i].Serial != r.Serial {
+			continue
+		}
+		issuer, err := trust.ParseDN(s.Chain[i].Issuer)
+		if err != nil || issuer.SameAttributes(r.issuer) {
+			return true
+		}
+	}
+	return false
+}
+
+// revokedDigest returns the entry that takes back d for everybody.
+func (p *planned) revokedDigest(d image.Digest) *revocation {
+	if !p.byDigest || d.IsZero() {
+		return nil
+	}
+	for i := range p.revoked {
+		if r := &p.revoked[i]; r.Digest == d && r.digestAlone() {
+			return r
+		}
+	}
+	return nil
+}
+
+// standing returns the proofs that no entry takes back, and one of the entries that took one back.
+func (p *planned) standing(proofs []trust.Proof) (kept []trust.Proof, by *revocation) {
+	if len(p.revoked) == 0 {
+		return proofs, nil
+	}
+	for i := range proofs {
+		r := p.revokes(&proofs[i])
+		if r == nil {
+			kept = append(kept, proofs[i])
+			continue
+		}
+		by = r
+	}
+	return kept, by
+}
+
+func (p *planned) revokes(proof *trust.Proof) *revocation {
+	for i := range p.revoked {
+		if p.revoked[i].takesBack(proof) {
+			return &p.revoked[i]
+		}
+	}
+	return nil
+}

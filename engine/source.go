@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/trust"
+)
+
+// cachedSource keeps what was fetched by digest: it cannot change. It is keyed by repository too, so that what one repository's
+// credentials opened is not served to somebody who asks about another one.
+type cachedSource struct {
+	trust.Source
+	contents *otter.Cache[contentKey, trust.Manifest]
+}
+
+type contentKey struct {
+	name   string
+	digest image.Digest
+}
+
+// overhead is what an entry of the cache costs beside its bytes.
+const overhead = 512
+
+func newCachedSource(src trust.Source, maxBytes int) *cachedSource {
+	return &cachedSource{Source: src, contents: otter.Must(&otter.Options[contentKey, trust.Manifest]{
+		MaximumWeight: uint64(maxBytes),
+		Weigher:       func(_ contentKey, m trust.Manifest) uint32 { return uint32(len(m.Bytes) + overhead) },
+		Executor:      func(fn func()) { fn() },
+	})}
+}
+
+// Manifest implements trust.Source.
+func (s *cachedSource) Manifest(ctx context.Context, ref image.Ref) (trust.Manifest, error) {
+	if m, found := s.get(ref, ref.Digest()); found && m.MediaType != "" {
+		return m, nil
+	}
+	m, err := s.Source.Manifest(ctx, ref)
+	if err != nil {
+		return trust.Manifest{}, err
+	}
+	s.put(ref, m)
+	return m, nil
+}
+
+// Blob implements trust.Source.
+func (s *cachedSource) Blob(ctx context.Context, ref image.Ref, d trust.Descriptor, limit int64) ([]byte, error) {
+	if m, found := s.get(ref, d.Digest); found && int64(len(m.Bytes)) == d.Size && d.Size <= limit {
+		return m.Bytes, nil
+	}
+	content, err := s.Source.Blob(ctx, ref, d, limit)
+	if err != nil {
+		return nil, err
+	}
+	s.put(ref, trust.Manifest{Digest: d.Digest, Bytes: content})
+	return content, nil
+}
+
+// get verifies what it reads: memory that was written to by mistake must not become evidence.
+func (s *cachedSource) get(ref image.Ref, d image.Digest) (trust.Manifest, bool) {
+	if d.IsZero() {
+		return trust.Manifest{}, false
+	}
+	m, found := s.contents.GetIfPresent(contentKey{ref.Name(), d})
+	return m, found && d.Fits(m.Bytes)
+}
+
+func (s *cachedSource) put(ref image.Ref, m trust.Manifest) {
+	if m.Digest.Fits(m.Bytes) {
+		s.contents.Set(contentKey{ref.Name(), m.Digest}, m)
+	}
+}

@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/trust"
+)
+
+// Outcome is what enforcing a policy means for an image. The zero value denies.
+type Outcome int
+
+// The outcomes. They are ordered from bad to good by rank, not by value.
+const (
+	Denied       Outcome = iota // a definitive no
+	Allowed                     // somebody who counts vouches, or a rule allows
+	CouldNotTell                // the question could not be answered; ask again
+	Bug                         // assay itself broke down
+	NoOpinion                   // of one policy only: it does not speak about the image
+)
+
+var outcomeWords = [...]string{"denied", "allowed", "could-not-tell", "bug", "no-opinion"}
+
+// String returns the outcome's word in the verdict.
+func (o Outcome) String() string {
+	if o < 0 || int(o) >= len(outcomeWords) {
+		return outcomeWords[Denied]
+	}
+	return outcomeWords[o]
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// Standing is what one authority says about an image. The zero value is the one that proves nothing.
+type Standing int
+
+// What an authority can say.
+const (
+	Unasked   Standing = iota // the others had decided already
+	Proved                    // it vouches
+	Unsigned                  // nothing is published for the image
+	Untrusted                 // what is published does not count
+	Unclear                   // it could not be told
+)
+
+var standingWords = [...]string{"not-asked", "proved", "unsigned", "untrusted", "could-not-tell"}
+
+// String returns the standing's word in the verdict.
+func (s Standing) String() string {
+	if s < 0 || int(s) >= len(standingWords) {
+		return standingWords[Untrusted]
+	}
+	return standingWords[s]
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Standing) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Verdict is the engine's answer for one image. The zero value denies. Its JSON is documented in docs/reference/verdict.md.
+type Verdict struct {
+	Image     string       `json:"image"`               // as it was asked
+	Canonical string       `json:"canonical,omitempty"` // the same in canonical form
+	Digest    image.Digest `json:"digest,omitzero"`     // what the answer is about; absent if nobody needed it
+	Pin       string       `json:"pin,omitempty"`       // the reference to run in place of the one asked for
+	Allowed   bool         `json:"allowed"`             // what a point does: policies that warn or audit do not stop an image
+	Decision               // the decision that made the verdict
+	Also      []Decision   `json:"also,omitempty"` // what further policies in scope decided
+	Warnings  []string     `json:"warnings,omitempty"`
+	Cached    bool         `json:"cached"` // nothing was fetched for this answer
+	Duration  Duration     `json:"duration"`
+
+	cause error
+}
+
+// Decision is what one policy says about an image.
+type Decision struct {
+	Policy      string        `json:"policy,omitempty"`
+	Mode        string        `json:"mode,omitempty"`
+	Rule        string        `json:"rule,omitempty"` // "rules[2]", and the line where it stands
+	Outcome     Outcome       `json:"outcome"`        // what enforcing gives, whatever the mode
+	Reason      string        `json:"reason,omitempty"`
+	Authorities []Attestation `json:"authorities,omitempty"`
+}
+
+// Attestation is what one authority said about an image.
+type Attestation struct {
+	Authority string           `json:"authority"`
+	Format    string           `json:"format"`
+	Standing  Standing         `json:"outcome"`
+	Digest    image.Digest     `json:"digest,omitzero"`  // that was proved: the image's, or its child's
+	Signer    string           `json:"signer,omitempty"` // identity, subject of a certificate, or fingerprint of a key
+	Issuer    string           `json:"issuer,omitempty"`
+	Serial    string           `json:"serial,omitempty"`
+	Key       string           `json:"key,omitempty"` // fingerprint of the signer's key
+	SignedAt  time.Time        `json:"signedAt,omitzero"`
+	Expires   time.Time        `json:"expires,omitzero"`
+	Log       []trust.LogEntry `json:"log,omitempty"`
+	Weakened  []string         `json:"weakened,omitempty"`
+	Reason    string           `json:"reason,omitempty"`
+}
+
+// Duration says how long the phases of a decision took.
+type Duration struct {
+	Total    time.Duration
+	Resolve  time.Duration // tag to digest
+	Evidence time.Duration // finding and checking
+}
+
+// MarshalJSON writes milliseconds with three decimals.
+func (d Duration) MarshalJSON() ([]byte, error) {
+	ms := func(d time.Duration) json.Number {
+		return json.Number(fmt.Sprintf("%.3f", float64(d.Microseconds())/1000))
+	}
+	return json.Marshal(struct {
+		Total    json.Number `json:"totalMs"`
+		Resolve  json.Number `json:"resolveMs"`
+		Evidence json.Number `json:"evidenceMs"`
+	}{ms(d.Total), ms(d.Resolve), ms(d.Evidence)})
+}
+
+// Err returns nil for a verdict that is allowed or denied, and the cause where it could not be told or assay broke down.
+func (v *Verdict) Err() error {
+	switch v.Outcome {
+	case CouldNotTell, Bug:
+		if v.cause != nil {
+			return v.cause
+		}
+		return errors.New(v.Reason)
+	}
+	return nil
+}
+
+// String says in one line what was decided and why.
+func (v *Verdict) String() string {
+	word := v.Outcome.String()
+	switch {
+	case v.Allowed && v.Outcome != Allowed:
+		word = "allowed (" + v.Mode + "; enforcing: " + word + ")"
+	case v.Outcome == CouldNotTell:
+		word = "could not tell, try again"
+	}
+	if v.Reason == "" {
+		return v.Image + ": " + word
+	}
+	return v.Image + ": " + word + ": " + v.Reason
+}
