@@ -13,7 +13,7 @@ import (
 // tryChild decides an index that was denied by its child for the rule's platform, if the rule names one. Evidence for the index
 // proves the child too, since the index names it by digest; evidence for the child proves the child only, and then the child is what
 // may run.
-func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o *opinion, index hearing) {
+func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o *opinion, index *hearing) {
 	if rule.Platform == "" {
 		return
 	}
@@ -35,12 +35,12 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 		return
 	}
 	h := q.hear(p, rule, plan, q.ref.At(child))
-	for a, f := range index {
-		if f.standing == Proved {
-			h[a] = f
+	for _, a := range plan.leaves {
+		if f := index.said(a); f.standing == Proved {
+			h.note(a, f)
 		}
 	}
-	switch t := (&tree{policy: p, said: h.said}); t.eval(rule.Require) {
+	switch p.holds(rule, h) {
 	case yes:
 		o.Outcome, o.Reason, o.digest, o.child = Allowed, "", child, true
 		o.Authorities = h.attestations(plan, child)
@@ -54,7 +54,7 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 
 // manifest fetches the manifest of an image; a panic on the way is a bug, not a crash.
 func (q *question) manifest(ref image.Ref) (trust.Manifest, error) {
-	m, err := q.engine.source.Manifest(q.ctx, ref)
+	m, err := q.engine.source.Manifest(q.deadline(), ref)
 	if err == nil && !ref.Digest().Fits(m.Bytes) {
 		return trust.Manifest{}, errors.New("the registry sent other bytes than asked for")
 	}

@@ -55,6 +55,8 @@ type Engine struct {
 	source  *cachedSource
 	answers *otter.Cache[answerKey, answer]
 	tags    *otter.Cache[image.Ref, tagged]
+	names   *otter.Cache[string, name]
+	late    error // the cause when a decision takes too long
 	asking  flights[answerKey, finding]
 	naming  flights[image.Ref, image.Digest]
 }
@@ -68,8 +70,14 @@ type answerKey struct {
 }
 
 type answer struct {
-	finding
+	*finding
 	until time.Time
+}
+
+// name is a reference that was parsed, with its canonical text.
+type name struct {
+	image.Ref
+	text string
 }
 
 type tagged struct {
@@ -97,6 +105,8 @@ func New(c Config) (*Engine, error) {
 		source:  newCachedSource(c.Source, c.Contents),
 		answers: newCache[answerKey, answer](),
 		tags:    newCache[image.Ref, tagged](),
+		names:   newCache[string, name](),
+		late:    fmt.Errorf("no answer within %v", c.Timeout),
 	}
 	if err := e.Use(c.Policies); err != nil {
 		return nil, err
@@ -141,16 +151,29 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 		}
 		v.Duration.Total = e.config.Now().Sub(start)
 	}()
-	ref, err := image.Parse(req.Image)
+	parsed, err := e.parse(req.Image)
 	if err != nil {
 		return Verdict{Image: req.Image, Decision: Decision{Outcome: Denied, Reason: err.Error()}}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, e.config.Timeout, fmt.Errorf("no answer within %v", e.config.Timeout))
-	defer cancel()
-	c := &question{engine: e, ctx: ctx, ref: ref, now: start, cached: true}
-	v = c.decide(e.plan.Load(), req)
-	v.Image, v.Canonical = req.Image, ref.String()
-	v.Cached = c.cached
-	v.Duration.Resolve, v.Duration.Evidence = c.resolving, c.hearing
+	q := question{engine: e, parent: ctx, ref: parsed.Ref, now: start, cached: true}
+	defer q.end()
+	v = q.decide(e.plan.Load(), req)
+	v.Image, v.Canonical = req.Image, parsed.text
+	v.Cached = q.cached
+	v.Duration.Resolve, v.Duration.Evidence = q.resolving, q.hearing
 	return v
+}
+
+// parse remembers what it parsed: the grammar costs more than all the rest of a question that was asked before.
+func (e *Engine) parse(text string) (name, error) {
+	if n, found := e.names.GetIfPresent(text); found {
+		return n, nil
+	}
+	ref, err := image.Parse(text)
+	if err != nil {
+		return name{}, err
+	}
+	n := name{Ref: ref, text: ref.String()}
+	e.names.Set(text, n)
+	return n, nil
 }

@@ -23,8 +23,29 @@ const maxAlternatives = 64
 // maxSteps bounds the search for distinct signers in one tree, with the same effect.
 const maxSteps = 1 << 16
 
-// hearing is what the authorities of a rule said.
-type hearing map[*authority]*finding
+// hearing is what the authorities of a rule said, each once.
+type hearing struct {
+	leaves []*authority
+	found  []*finding // beside leaves; nil: has not said anything
+}
+
+func newHearing(plan *plannedRule) *hearing {
+	return &hearing{leaves: plan.leaves, found: make([]*finding, len(plan.leaves))}
+}
+
+// said returns what an authority said; a rule has few authorities, so that looking through them is quicker than a map.
+func (h *hearing) said(a *authority) *finding {
+	if i := slices.Index(h.leaves, a); i >= 0 && h.found[i] != nil {
+		return h.found[i]
+	}
+	return &pending
+}
+
+func (h *hearing) note(a *authority, f *finding) {
+	if i := slices.Index(h.leaves, a); i >= 0 {
+		h.found[i] = f
+	}
+}
 
 // finding is what one authority said about one digest.
 type finding struct {
@@ -50,8 +71,14 @@ func (f *finding) truth() truth {
 // tree evaluates requirements over what authorities said.
 type tree struct {
 	policy *planned
-	said   func(*authority) *finding
+	heard  *hearing
 	steps  int
+}
+
+// holds evaluates what a rule requires over what its authorities said.
+func (p *planned) holds(rule *policy.Rule, h *hearing) truth {
+	t := tree{policy: p, heard: h}
+	return t.eval(rule.Require)
 }
 
 func (t *tree) eval(r *policy.Requirement) truth {
@@ -83,7 +110,7 @@ func (t *tree) eval(r *policy.Requirement) truth {
 
 func (t *tree) leaf(r *policy.Requirement) *finding {
 	if a := t.policy.authorities[r.Authority]; a != nil {
-		return t.said(a)
+		return t.heard.said(a)
 	}
 	return &finding{standing: Untrusted}
 }

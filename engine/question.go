@@ -13,9 +13,12 @@ import (
 // question is one decision under way.
 type question struct {
 	engine *Engine
-	ctx    context.Context
+	parent context.Context // the asker's
 	ref    image.Ref
 	now    time.Time
+
+	ctx    context.Context // parent with the deadline; nil until something must be fetched
+	cancel context.CancelFunc
 
 	resolved  bool // the tag was resolved, or could not be
 	tagDigest image.Digest
@@ -23,6 +26,20 @@ type question struct {
 
 	cached             bool
 	resolving, hearing time.Duration
+}
+
+// deadline returns the context in which the question is answered. It is made only when something must be fetched.
+func (q *question) deadline() context.Context {
+	if q.ctx == nil {
+		q.ctx, q.cancel = context.WithTimeoutCause(q.parent, q.engine.config.Timeout, q.engine.late)
+	}
+	return q.ctx
+}
+
+func (q *question) end() {
+	if q.cancel != nil {
+		q.cancel()
+	}
 }
 
 // opinion is what one policy decided, and about which digest.
@@ -38,7 +55,8 @@ type opinion struct {
 
 // decide asks every policy in scope. All that enforce must allow, and at least one must have an opinion.
 func (q *question) decide(p *plan, req Request) Verdict {
-	var opinions []opinion
+	var few [2]opinion
+	opinions := few[:0]
 	for _, one := range p.policies {
 		if !one.InScope(req.Request) {
 			continue
@@ -204,15 +222,12 @@ func (q *question) tag() (image.Digest, error) {
 
 func (q *question) resolve() (image.Digest, error) {
 	e := q.engine
-	ref, err := q.ref.Tagged(q.ref.Tag())
-	if err != nil {
-		return image.Digest{}, err
-	}
+	ref := q.ref.Pinned(image.Digest{}) // the tag alone
 	if t, found := e.tags.GetIfPresent(ref); found && q.now.Before(t.until) {
 		return t.digest, nil
 	}
 	q.cached = false
-	return e.naming.do(q.ctx, ref, half(q.ctx, e.config.Now()), func(ctx context.Context) (image.Digest, error) {
+	return e.naming.do(q.deadline(), ref, half(q.deadline()), func(ctx context.Context) (image.Digest, error) {
 		d, err := e.config.Tags.Resolve(ctx, ref)
 		switch {
 		case err != nil:
@@ -228,7 +243,7 @@ func (q *question) resolve() (image.Digest, error) {
 }
 
 // half returns half of the time that is left, so that one slow phase leaves time for the next.
-func half(ctx context.Context, now time.Time) time.Duration {
+func half(ctx context.Context) time.Duration {
 	deadline, found := ctx.Deadline()
 	if !found {
 		return DefaultTimeout / 2

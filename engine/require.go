@@ -33,7 +33,7 @@ func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *
 	h := q.hear(p, rule, plan, q.ref.At(digest))
 	o.Authorities = h.attestations(plan, digest)
 	o.pin = rule.Digest == policy.PinDigest || rule.Digest == policy.InsecureReplaceDigest
-	switch t := (&tree{policy: p, said: h.said}); t.eval(rule.Require) {
+	switch p.holds(rule, h) {
 	case yes:
 		o.Outcome = Allowed
 	case unknown:
@@ -57,31 +57,26 @@ func (q *question) subject(rule *policy.Rule, o *opinion) (image.Digest, error) 
 }
 
 // hear asks the authorities of a rule about ref, side by side, until the rule is satisfied.
-func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref image.Ref) hearing {
-	h := make(hearing, len(plan.leaves))
+func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref image.Ref) *hearing {
+	h := newHearing(plan)
 	var open []*authority
 	for _, a := range plan.leaves {
 		if f, found := q.engine.recall(a, ref, q.now); found {
-			h[a] = p.judge(f)
+			h.note(a, p.judge(f))
 			continue
 		}
 		open = append(open, a)
 	}
-	t := &tree{policy: p, said: h.said}
-	if len(open) == 0 || t.eval(rule.Require) == yes {
-		return h
+	if len(open) > 0 && p.holds(rule, h) != yes {
+		q.cached = false
+		q.askAll(p, rule, open, ref, h)
 	}
-	q.cached = false
-	q.askAll(p, open, ref, h, func() bool {
-		t := &tree{policy: p, said: h.said}
-		return t.eval(rule.Require) == yes
-	})
 	return h
 }
 
-// askAll asks authorities side by side until enough says so, and gives up on the others.
-func (q *question) askAll(p *planned, open []*authority, ref image.Ref, h hearing, enough func() bool) {
-	ctx, cancel := context.WithCancel(q.ctx)
+// askAll asks authorities side by side until the rule holds, and gives up on the others.
+func (q *question) askAll(p *planned, rule *policy.Rule, open []*authority, ref image.Ref, h *hearing) {
+	ctx, cancel := context.WithCancel(q.deadline())
 	defer cancel()
 	type reply struct {
 		from *authority
@@ -93,23 +88,16 @@ func (q *question) askAll(p *planned, open []*authority, ref image.Ref, h hearin
 	}
 	for range open {
 		r := <-replies
-		h[r.from] = p.judge(&r.finding)
-		if enough() {
+		h.note(r.from, p.judge(&r.finding))
+		if p.holds(rule, h) == yes {
 			return
 		}
 	}
 }
 
-func (h hearing) said(a *authority) *finding {
-	if f := h[a]; f != nil {
-		return f
-	}
-	return &pending
-}
-
 // judge takes revoked proofs out of what an authority said.
 func (p *planned) judge(f *finding) *finding {
-	if f.standing != Proved {
+	if f.standing != Proved || len(p.revoked) == 0 {
 		return f
 	}
 	kept, by := p.standing(f.proofs)
@@ -125,7 +113,7 @@ func (e *Engine) recall(a *authority, ref image.Ref, now time.Time) (*finding, b
 	if !found || !now.Before(cached.until) {
 		return nil, false
 	}
-	return &cached.finding, true
+	return cached.finding, true
 }
 
 // consult asks an authority and remembers its answer, unless it could not tell.
@@ -213,11 +201,11 @@ func (e *Engine) remember(key answerKey, f finding) {
 			}
 		}
 	}
-	e.answers.Set(key, answer{finding: f, until: until})
+	e.answers.Set(key, answer{finding: &f, until: until})
 }
 
 // unclear returns why it could not be told.
-func (h hearing) unclear(plan *plannedRule) error {
+func (h *hearing) unclear(plan *plannedRule) error {
 	var errs []error
 	for _, a := range plan.leaves {
 		if f := h.said(a); f.standing == Unclear {
@@ -231,7 +219,7 @@ func (h hearing) unclear(plan *plannedRule) error {
 }
 
 // refusal says what each authority that does not vouch had to say.
-func (h hearing) refusal(plan *plannedRule) string {
+func (h *hearing) refusal(plan *plannedRule) string {
 	var reasons []string
 	for _, a := range plan.leaves {
 		f := h.said(a)
@@ -245,7 +233,7 @@ func (h hearing) refusal(plan *plannedRule) string {
 	return strings.Join(reasons, "; ")
 }
 
-func (h hearing) attestations(plan *plannedRule, digest image.Digest) []Attestation {
+func (h *hearing) attestations(plan *plannedRule, digest image.Digest) []Attestation {
 	list := make([]Attestation, len(plan.leaves))
 	for i, a := range plan.leaves {
 		list[i] = attest(a, h.said(a), digest)

@@ -106,9 +106,6 @@ func (p *planned) revokedDigest(d image.Digest) *revocation {
 
 // standing returns the proofs that no entry takes back, and one of the entries that took one back.
 func (p *planned) standing(proofs []trust.Proof) (kept []trust.Proof, by *revocation) {
-	if len(p.revoked) == 0 {
-		return proofs, nil
-	}
 	for i := range proofs {
 		r := p.revokes(&proofs[i])
 		if r == nil {

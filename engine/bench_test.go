@@ -1,0 +1,41 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/assay-dev/assay/engine"
+)
+
+// BenchmarkDecideWarm is an equal question asked again: parsing the name, finding the rule, and evaluating what was remembered.
+func BenchmarkDecideWarm(b *testing.B) {
+	w := newWorld(b)
+	w.use(simple)
+	ref := w.image("app/api", "1", "a")
+	w.sign(w.right, ref)
+	for name, asked := range map[string]string{"digest": ref.String(), "tag": w.server.Host() + "/app/api:1"} {
+		b.Run(name, func(b *testing.B) {
+			w.want(asked, engine.Allowed)
+			ctx, req := context.Background(), request(asked)
+			b.ReportAllocs()
+			for b.Loop() {
+				if v := w.engine.Decide(ctx, req); !v.Allowed {
+					b.Fatal(v.Reason)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDecideCold is the first question about an image with a digest: two requests over loopback, and the checks.
+func BenchmarkDecideCold(b *testing.B) {
+	w := newWorld(b)
+	ref := w.image("app/api", "1", "a")
+	w.sign(w.right, ref)
+	for b.Loop() {
+		b.StopTimer()
+		w.use(simple)
+		b.StartTimer()
+		w.want(ref.String(), engine.Allowed)
+	}
+}
