@@ -148,6 +148,26 @@ func TestT8_FlippingTag(t *testing.T) {
 	}
 }
 
+// T8: one question resolves a tag once, however many policies and authorities ask for it.
+func TestT8_TagIsResolvedOnce(t *testing.T) {
+	w := newWorld(t)
+	ref := w.image("app/api", "1", "a")
+	other := "sha256:" + strings.Repeat("0", 64)
+	w.use(`
+  rules:
+  - images: ["%HOST%/app/api@`+other+`"]
+    deny: another image
+  - images: ["%HOST%/app/**"]
+    allow: tested
+  revoked: [{digest: "`+other+`"}]
+`, func(c *engine.Config) { c.TagTTL = -1 })
+	w.server.ResetRequests()
+	if v := w.want(w.server.Host()+"/app/api:1", engine.Allowed); v.Digest != ref.Digest() {
+		t.Errorf("digest: got %s, want %s", v.Digest, ref.Digest())
+	}
+	w.wantRequests(1)
+}
+
 // T11: a certificate that was copied from another image proves nothing, also where the policy only warns or audits.
 func TestT11_CopiedCertificate(t *testing.T) {
 	for _, mode := range []string{"enforce", "warn", "audit"} {

@@ -9,7 +9,10 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Digest is the digest of a manifest, an index or a blob: an algorithm and its value in lower-case hexadecimal, as in
@@ -124,4 +127,15 @@ func clip(s string) string {
 		return s
 	}
 	return s[:most] + "…"
+}
+
+// shown writes foreign text into a message as it is, and quoted where it could break out of a line or a terminal.
+func shown(s string) string {
+	s = clip(s)
+	for _, c := range s {
+		if c == utf8.RuneError || !unicode.IsPrint(c) {
+			return strconv.Quote(s)
+		}
+	}
+	return s
 }

@@ -13,6 +13,10 @@ import (
 // defaultPort is the port that a canonical host does not show.
 const defaultPort = "443"
 
+// maxHost is the longest host without its port, in characters (RFC 1035, section 2.3.4, without the dot at the end). With it the
+// canonical form of whatever Parse accepts stays under MaxReference.
+const maxHost = 253
+
 // looksLikeHost reports whether the first segment of a name is a registry rather than a part of a Docker Hub repository.
 func looksLikeHost(segment string) bool {
 	if strings.ContainsAny(segment, ".:[") || segment == "localhost" {
@@ -40,11 +44,14 @@ func canonicalHost(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch name {
-	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
-		name = dockerHub
+	if len(name) > maxHost {
+		return "", fmt.Errorf("host: %d characters, at most %d are allowed", len(name), maxHost)
 	}
 	if port == "" || port == defaultPort {
+		switch name {
+		case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+			return dockerHub, nil
+		}
 		if !strings.ContainsAny(name, ".:") && name != "localhost" {
 			return "", fmt.Errorf("host %q: a host without a dot and without a port of its own would be read as a part of a Docker Hub name", clip(s))
 		}
@@ -82,6 +89,10 @@ func canonicalName(s string) (string, error) {
 	if s == "" {
 		return "", errors.New("the host of the registry is empty")
 	}
+	if strings.Contains(s, ":") {
+		// Two ports, of which the canonical form would drop one only, so that the rest missed the rule for the host.
+		return "", fmt.Errorf("host %q: more than one colon", clip(s))
+	}
 	name := strings.ToLower(s)
 	if needsIDNA(name) {
 		ascii, err := idna.Lookup.ToASCII(s)
@@ -113,14 +124,10 @@ func needsIDNA(name string) bool {
 	return strings.HasPrefix(name, "xn--") || strings.Contains(name, ".xn--")
 }
 
+// endsInNumber reports whether a label is a number to some resolver, however large it is.
 func endsInNumber(label string) bool {
-	if _, err := strconv.ParseUint(label, 10, 64); err == nil {
-		return true
+	if hex, found := strings.CutPrefix(label, "0x"); found {
+		return strings.Trim(hex, "0123456789abcdef") == ""
 	}
-	hex, found := strings.CutPrefix(label, "0x")
-	if !found {
-		return false
-	}
-	_, err := strconv.ParseUint(hex, 16, 64)
-	return err == nil || hex == ""
+	return label != "" && strings.Trim(label, "0123456789") == ""
 }

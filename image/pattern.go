@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // Pattern matches canonical references: a host, a path, and perhaps a tag and a digest. It is anchored at both ends.
@@ -44,6 +45,8 @@ func parsePattern(s string) (Pattern, error) {
 		return Pattern{}, errors.New("is empty")
 	case len(s) > MaxReference:
 		return Pattern{}, fmt.Errorf("%d bytes, at most %d are allowed", len(s), MaxReference)
+	case !utf8.ValidString(s):
+		return Pattern{}, errors.New("is not UTF-8")
 	}
 	p := Pattern{text: s}
 	named, digestText, hasDigest := strings.Cut(s, "@")
@@ -78,10 +81,13 @@ func (p *Pattern) parseHost(s string) (path string, err error) {
 	switch {
 	case bare == "**":
 		// Any host: the "**" is about host and path together, so that "**/web" is web in every registry.
-		if found {
-			return "**/" + rest, nil
+		switch {
+		case !found:
+			return s, nil
+		case first != "**":
+			return "", fmt.Errorf(`host %q: "**" stands for any host and port and takes no port of its own`, first)
 		}
-		return s, nil
+		return "**/" + rest, nil
 	case !found && bare == "*":
 		return "", errors.New(`"*" stays inside one segment; write "**" for every image, or "docker.io/library/*"`)
 	case !found && strings.Contains(bare, ".") && looksLikeHost(first):
@@ -90,22 +96,29 @@ func (p *Pattern) parseHost(s string) (path string, err error) {
 		p.host = dockerHub
 		return s, nil
 	}
-	if suffix, wild := strings.CutPrefix(first, "*."); wild {
-		host, err := canonicalHost("x." + suffix)
-		if err != nil {
-			return "", err
+	p.host, err = patternHost(first)
+	return rest, err
+}
+
+// patternHost reads a host, or a host wildcard, which it returns as a suffix that begins with a dot.
+func patternHost(s string) (string, error) {
+	suffix, wild := strings.CutPrefix(s, "*.")
+	if strings.Contains(suffix, "*") {
+		return "", fmt.Errorf(`host %q: a wildcard stands for whole labels on the left, as in "*.example.com", and "**" for any host`, s)
+	}
+	if !wild {
+		host, err := canonicalHost(s)
+		if err == nil && !validHost(host) {
+			err = fmt.Errorf("host %q: is malformed", s)
 		}
-		p.host = strings.TrimPrefix(host, "x")
-	} else if p.host, err = canonicalHost(first); err != nil {
-		return "", err
+		return host, err
 	}
-	if strings.Contains(p.host, "*") {
-		return "", fmt.Errorf(`host %q: a wildcard stands for whole labels on the left, as in "*.example.com"`, first)
+	// A label in the wildcard's place makes a host of it, which is then read like any other.
+	host, err := canonicalHost("x." + suffix)
+	if err == nil && !validHost(host) {
+		err = fmt.Errorf("host %q: is malformed", s)
 	}
-	if named := strings.TrimPrefix(p.host, "."); !validHost(named) {
-		return "", fmt.Errorf("host %q: is malformed", first)
-	}
-	return rest, nil
+	return strings.TrimPrefix(host, "x"), err
 }
 
 func validHost(host string) bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/distribution/reference"
 )
@@ -16,6 +17,8 @@ const (
 	officialImage = "library/"
 	defaultTag    = "latest"
 )
+
+var errMalformedHost = errors.New("the host of the registry is malformed")
 
 // Ref is a reference: the name of an image in canonical form. Registry and repository are always there, and a tag or a digest or
 // both. Two spellings of one name parse to equal values; Refs are comparable with ==. The zero value names nothing.
@@ -36,7 +39,7 @@ type Ref struct {
 func Parse(s string) (Ref, error) {
 	r, err := parse(s)
 	if err != nil {
-		return Ref{}, fmt.Errorf("could not parse reference: %s: %w", clip(s), err)
+		return Ref{}, fmt.Errorf("could not parse reference: %s: %w", shown(s), err)
 	}
 	return r, nil
 }
@@ -56,6 +59,13 @@ func parse(s string) (Ref, error) {
 		return Ref{}, errors.New("the name is empty")
 	case len(s) > MaxReference:
 		return Ref{}, fmt.Errorf("%d bytes, at most %d are allowed", len(s), MaxReference)
+	case !utf8.ValidString(s):
+		return Ref{}, errors.New("is not UTF-8")
+	case strings.Contains(s, "://"):
+		return Ref{}, errors.New("is a URL; leave out what stands before the registry")
+	}
+	if isImageID(s) {
+		return Ref{}, errors.New("is the ID of a local image to some tools and a name to others; write docker.io/library/… for the name")
 	}
 	named, digestText, hasDigest := strings.Cut(s, "@")
 	var digest Digest
@@ -80,6 +90,15 @@ func parse(s string) (Ref, error) {
 	return Ref{name: name, host: len(host), tag: tag, digest: digest}, nil
 }
 
+// isImageID reports whether tools look for s among the IDs of local images before, or instead of, reading it as a name.
+func isImageID(s string) bool {
+	if _, err := ParseDigest(s); err == nil {
+		return true
+	}
+	_, err := ParseDigest(sha256Prefix + s)
+	return err == nil
+}
+
 // splitHost cuts the registry off a name and returns it in canonical form with the rest, to which Docker Hub's "library/" was added.
 func splitHost(s string) (host, path string, err error) {
 	first, rest, found := strings.Cut(s, "/")
@@ -100,11 +119,11 @@ func splitHost(s string) (host, path string, err error) {
 func parsePath(host, path string) (name, tag string, err error) {
 	parsed, err := reference.Parse(host + "/" + path)
 	if err != nil {
-		return "", "", explain(path, err)
+		return "", "", explain(path)
 	}
 	named, ok := parsed.(reference.Named)
 	if !ok || reference.Domain(named) != host {
-		return "", "", errors.New("the host of the registry is malformed")
+		return "", "", errMalformedHost
 	}
 	if tagged, ok := parsed.(reference.Tagged); ok {
 		tag = tagged.Tag()
@@ -113,7 +132,7 @@ func parsePath(host, path string) (name, tag string, err error) {
 }
 
 // explain says what is wrong with a path that the grammar refuses.
-func explain(path string, err error) error {
+func explain(path string) error {
 	repository, tag := path, ""
 	if i := strings.LastIndexByte(path, ':'); i > strings.LastIndexByte(path, '/') {
 		repository, tag = path[:i], path[i+1:]
@@ -135,7 +154,7 @@ func explain(path string, err error) error {
 	case tag != "":
 		return fmt.Errorf("tag %q: at most 128 letters, digits, '_', '.' and '-', and neither '.' nor '-' first", clip(tag))
 	}
-	return err
+	return errMalformedHost
 }
 
 func validRepository(repository string) bool {
@@ -174,7 +193,14 @@ func (r Ref) Pinned(d Digest) Ref { return Ref{name: r.name, host: r.host, tag: 
 
 // Tagged returns the image of r's repository with a tag and without a digest. The tag must fit the grammar.
 func (r Ref) Tagged(tag string) (Ref, error) {
-	return Parse(r.name + ":" + tag)
+	tagged, err := Parse(r.name + ":" + tag)
+	if err != nil {
+		return Ref{}, err
+	}
+	if tagged.name != r.name || tagged.tag != tag || !tagged.digest.IsZero() {
+		return Ref{}, fmt.Errorf("tag %q: is more than a tag", clip(tag))
+	}
+	return tagged, nil
 }
 
 // String returns r in canonical form: name, then ":tag" and "@digest" where they are.

@@ -63,6 +63,7 @@ type settings struct {
 }
 
 func TestDecode(t *testing.T) {
+	_ = settings{}.hidden // only reflection sees it
 	three := 3
 	tests := []struct {
 		name, doc string

@@ -33,7 +33,7 @@ func sniff(contentType string, content []byte) (mediaType string, err error) {
 	case contentType == "" && mediaType == "":
 		return "", errors.New("the manifest has no media type")
 	case contentType == "":
-		contentType = mediaType
+		// only the content says what it is
 	case mediaType == "":
 		mediaType = contentType
 	case contentType != mediaType:

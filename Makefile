@@ -1,0 +1,46 @@
+# Assay: what a developer types. `make` alone lists it.
+
+SHELL      := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export GOTOOLCHAIN ?= local
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
+# The race detector needs a C compiler; go says itself whether it found one.
+RACE     ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+FUZZTIME ?= 20s
+# A file:// URL of a Go vulnerability database; empty: the one that govulncheck knows.
+VULNDB   ?=
+RUN      ?=
+
+.PHONY: help demo build test e2e lint bench fuzz mutants
+
+help: ## this list
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: build ## eight images and what is decided about them, and why, in two minutes
+	@bin/assay demo
+
+build: ## bin/assay, one static binary
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(if $(VERSION),-X main.version=$(VERSION))' -o bin/assay ./cmd/assay
+
+test: ## the tests of all packages, with the race detector where there is a C compiler
+	$(if $(RACE),,@echo 'make test: no C compiler, so data races are NOT looked for' >&2)
+	go test $(RACE) ./...
+
+e2e: build ## the stories, with real peers; installs Debian packages and builds peers where they are missing
+	@e2e/peers/install
+	ASSAY_E2E=$${ASSAY_E2E:-required} go test -tags e2e ./e2e/... -count 1 -v -timeout 20m -run '$(or $(RUN),.)'
+
+lint: ## gofmt, go vet, staticcheck, known vulnerabilities (VULNDB=file:///path for a local database)
+	@VULNDB='$(VULNDB)' .ci/lint
+
+bench: ## benchmarks, and their ratios to what the same work costs at least
+	go test -run '^$$' -bench '$(or $(RUN),.)' -benchmem ./... | go run ./tools/benchratio
+
+fuzz: ## every fuzz target for FUZZTIME (20s) each
+	@FUZZTIME='$(FUZZTIME)' .ci/fuzz '$(RUN)'
+
+mutants: ## switch off each defence that a test names, one at a time; a test must notice (RUN=regexp picks some)
+	go run ./tools/mutants -run '$(RUN)'

@@ -1,0 +1,19 @@
+// Package assay is the map of the house; it has no code.
+//
+// Assay answers whether somebody we trust has vouched for exactly the bytes of a container image. A question goes one way through the
+// packages:
+//
+//		cmd/assay → engine.Decide → policy: which rule → trust: Find evidence → trust: Check it → engine.Verdict
+//
+//	  - image names images: references and digests in one canonical form, and the patterns that match them.
+//	  - policy reads the document that says whose word is needed for which images. It knows no format.
+//	  - trust says what a format is: an authority finds evidence, and checks it without I/O.
+//	    Each format is a folder below it, trust/formats lists them, and trust/trusttest is the suite that each of them passes.
+//	  - registry is the only code that talks to registries; registry/registrytest is a real one in memory, with faults.
+//	  - engine decides: it resolves the digest once, has the evidence found and checked, and answers with a verdict.
+//	  - sign issues a certificate for a digest and stores it beside the image; sign/local and sign/vault are its authorities.
+//	  - cmd/assay is the program: one file for each subcommand, and the only reader of flags and environment.
+//
+// An answer has one of three meanings, which are never mixed: no (trust.ErrUnsigned and trust.ErrUntrusted), cannot tell (every other
+// error), and bug (a panic). Which package may import which is written, with its reason, in architecture_test.go.
+package assay

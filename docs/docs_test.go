@@ -1,0 +1,259 @@
+package docs_test
+
+import (
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust/formats"
+)
+
+const root = ".."
+
+// pages returns the Markdown files of the repository, by path from its root, with their content.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	walk(t, func(name string) bool { return path.Ext(name) == ".md" }, func(name string, content []byte) {
+		found[name] = string(content)
+	})
+	if len(found) < 8 {
+		t.Fatalf("%d pages are too few, is this the repository?", len(found))
+	}
+	return found
+}
+
+// walk reads the files of the repository that are wanted.
+func walk(t *testing.T, wanted func(name string) bool, read func(name string, content []byte)) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(root), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "bin" || d.Name() == "peers"):
+			return fs.SkipDir
+		case d.IsDir() || !wanted(name):
+			return nil
+		}
+		content, err := os.ReadFile(filepath.Join(root, name))
+		if err == nil {
+			read(name, content)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
+	noWord  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	all := pages(t)
+	for name, content := range all {
+		for _, m := range link.FindAllStringSubmatch(content, -1) {
+			target, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			to := name
+			if target != "" {
+				to = path.Join(path.Dir(name), target)
+			}
+			if _, err := os.Stat(filepath.Join(root, to)); err != nil {
+				t.Errorf("%s: the link %s leads nowhere", name, m[1])
+				continue
+			}
+			if anchor != "" && !anchors(all[to])[anchor] {
+				t.Errorf("%s: the link %s leads to no heading", name, m[1])
+			}
+		}
+	}
+}
+
+// anchors returns the names under which a page's headings can be linked to, as web views of repositories make them.
+func anchors(content string) map[string]bool {
+	found := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(content, -1) {
+		words := noWord.ReplaceAllString(strings.ToLower(m[1]), "")
+		found[strings.ReplaceAll(strings.TrimSpace(words), " ", "-")] = true
+	}
+	return found
+}
+
+var block = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
+
+// Every policy on a page is one that the program reads.
+func TestPoliciesOnPagesCanBeRead(t *testing.T) {
+	var names []string
+	for _, f := range formats.All() {
+		names = append(names, f.Name())
+	}
+	count := 0
+	for name, content := range pages(t) {
+		for _, m := range block.FindAllStringSubmatch(content, -1) {
+			if !strings.HasPrefix(m[1], "apiVersion: assay.dev/v1") {
+				continue
+			}
+			count++
+			src := policy.Source{Name: name, Data: []byte(m[1]), ReadFile: func(file string) ([]byte, error) {
+				return os.ReadFile(filepath.Join(root, "examples", file))
+			}}
+			p, err := policy.Parse(src, names)
+			if err != nil {
+				t.Errorf("%s: %v\n%s", name, err, m[1])
+				continue
+			}
+			for _, a := range p.Authorities {
+				compileAuthority(t, name, a)
+			}
+		}
+	}
+	if count < 3 {
+		t.Errorf("%d policies on all pages are too few", count)
+	}
+}
+
+func compileAuthority(t *testing.T, page string, a policy.Authority) {
+	t.Helper()
+	for _, f := range formats.All() {
+		if f.Name() != a.Format {
+			continue
+		}
+		if _, err := f.New(a.Section); err != nil {
+			t.Errorf("%s: authority %s: %v", page, a.Name, err)
+		}
+	}
+}
+
+var isLimit = regexp.MustCompile(`^(max|Max|min|Default)[A-Z]|^(default|dial|idle)\w*(Timeout|Retries)$`)
+
+// The page of limits names every limit with its value as it stands in the source.
+func TestLimitsAreAllOnTheirPage(t *testing.T) {
+	page := pages(t)["docs/reference/limits.md"]
+	known := 0
+	wanted := func(name string) bool {
+		return path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go") && !strings.HasPrefix(name, "tools/") && !strings.HasPrefix(name, "e2e/")
+	}
+	walk(t, wanted, func(name string, content []byte) {
+		for constant, value := range limits(t, name, content) {
+			known++
+			if want := "`" + path.Dir(name) + "." + constant + " = " + value + "`"; !strings.Contains(page, want) {
+				t.Errorf("docs/reference/limits.md lacks %s", want)
+			}
+		}
+	})
+	if known < 40 {
+		t.Errorf("%d limits are too few", known)
+	}
+}
+
+// limits returns the constants of a file that are limits or defaults of something counted, with their values as written.
+func limits(t *testing.T, name string, content []byte) map[string]string {
+	t.Helper()
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, name, content, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, decl := range file.Decls {
+		group, ok := decl.(*ast.GenDecl)
+		if !ok || group.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range group.Specs {
+			value, ok := spec.(*ast.ValueSpec)
+			if !ok || len(value.Values) != 1 || !isLimit.MatchString(value.Names[0].Name) {
+				continue
+			}
+			if text, isText := value.Values[0].(*ast.BasicLit); isText && text.Kind == token.STRING {
+				continue
+			}
+			var b strings.Builder
+			if err := format.Node(&b, files, value.Values[0]); err != nil {
+				t.Fatal(err)
+			}
+			found[value.Names[0].Name] = b.String()
+		}
+	}
+	return found
+}
+
+// What users write and read by name stands on the page about it.
+func TestFieldsAndFlagsAreAllOnTheirPages(t *testing.T) {
+	all := pages(t)
+	for _, c := range []struct {
+		sources, page string
+		name          *regexp.Regexp
+		written       string // how the page writes a name
+	}{
+		{"policy/wire.go", "docs/reference/policy.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
+		{"trust/certificate/options.go", "docs/formats/certificate.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
+		{"registry/settings.go", "docs/reference/cli.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
+		{"engine/verdict.go", "docs/reference/verdict.md", regexp.MustCompile(`json:"([a-zA-Z]+)`), ""},
+		{"cmd/assay/*.go", "docs/reference/cli.md", regexp.MustCompile(`(?:VarP?\([^"\n]+, |ArrayP?\()"([a-z-]+)"`), "--"},
+	} {
+		files, err := filepath.Glob(filepath.Join(root, c.sources))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: no files, %v", c.sources, err)
+		}
+		count := 0
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range c.name.FindAllStringSubmatch(string(content), -1) {
+				count++
+				word := regexp.MustCompile(`(^|[^A-Za-z-])` + c.written + m[1] + `([^A-Za-z-]|$)`)
+				if !hidden[m[1]] && !word.MatchString(all[c.page]) {
+					t.Errorf("%s lacks %s%s of %s", c.page, c.written, m[1], filepath.Base(file))
+				}
+			}
+		}
+		if count < 10 {
+			t.Errorf("%s: %d names are too few", c.sources, count)
+		}
+	}
+}
+
+// hidden are names that are not for people: flags of the program for itself, and metadata that has no meaning here.
+var hidden = map[string]bool{"as-dia-sign": true, "annotations": true, "labels": true}
+
+var (
+	testName = regexp.MustCompile("`(Test[A-Z][A-Za-z0-9_]*)`")
+	testFunc = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(`)
+)
+
+// The tests that the threat model names exist.
+func TestThreatModelNamesTests(t *testing.T) {
+	exists := map[string]bool{}
+	walk(t, func(name string) bool { return strings.HasSuffix(name, "_test.go") }, func(_ string, content []byte) {
+		for _, m := range testFunc.FindAllSubmatch(content, -1) {
+			exists[string(m[1])] = true
+		}
+	})
+	named := testName.FindAllStringSubmatch(pages(t)["docs/design/threat-model.md"], -1)
+	if len(named) < 20 {
+		t.Errorf("%d named tests are too few", len(named))
+	}
+	for _, m := range named {
+		if !exists[m[1]] {
+			t.Errorf("docs/design/threat-model.md names %s, which does not exist", m[1])
+		}
+	}
+}

@@ -1,0 +1,167 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestStories(t *testing.T) {
+	bin, err := filepath.Abs("../bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(bin, "assay")); err != nil {
+		t.Fatalf("%v: make build makes it", err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "stories",
+		Setup: func(env *testscript.Env) error {
+			return setup(env, bin)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ca":       cmdCA,
+			"capture":  cmdCapture,
+			"digest":   cmdDigest,
+			"dockerd":  cmdDockerd,
+			"exits":    cmdExits,
+			"fill":     cmdFill,
+			"layout":   cmdLayout,
+			"needs":    cmdNeeds,
+			"registry": cmdRegistry,
+			"vault":    cmdVault,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// worldKey is where a story keeps its peers.
+type worldKey struct{}
+
+// world is what one story started.
+type world struct {
+	t          testscript.T
+	registries map[string]*registry
+	vault      *vault
+}
+
+func setup(env *testscript.Env, bin string) error {
+	env.Values[worldKey{}] = &world{t: env.T(), registries: map[string]*registry{}}
+	docker := filepath.Join(env.WorkDir, "docker-config")
+	env.Setenv("PATH", strings.Join([]string{bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
+	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("DOCKER_CONFIG", docker)
+	env.Setenv("NO_COLOR", "1")
+	return os.MkdirAll(docker, 0o700)
+}
+
+func worldOf(ts *testscript.TestScript) *world {
+	return ts.Value(worldKey{}).(*world)
+}
+
+// peersOptional reports whether a story may be left out because a peer is missing. A continuous integration never may.
+func peersOptional() bool {
+	return os.Getenv("ASSAY_E2E") == "optional" && os.Getenv("CI") != "true"
+}
+
+// cmdNeeds is "needs PROGRAM...": the story is about them.
+func cmdNeeds(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "needs", neg)
+	var missing []string
+	for _, name := range args {
+		if _, err := find(ts, name); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	text := fmt.Sprintf("peers are missing: %s; e2e/peers/install installs them", strings.Join(missing, ", "))
+	if peersOptional() {
+		worldOf(ts).t.Skip(text)
+	}
+	ts.Fatalf("%s", text)
+}
+
+// find looks a program up among those that a story can run.
+func find(ts *testscript.TestScript, name string) (string, error) {
+	if name == "vault" {
+		return vaultBinary()
+	}
+	if name == "dockerd" && os.Geteuid() != 0 {
+		return "", errors.New("dockerd needs root")
+	}
+	for _, folder := range filepath.SplitList(ts.Getenv("PATH")) {
+		path, err := exec.LookPath(filepath.Join(folder, name))
+		if err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w", name, exec.ErrNotFound)
+}
+
+// plain refuses "!" before a command for which it means nothing.
+func plain(ts *testscript.TestScript, name string, neg bool) {
+	if neg {
+		ts.Fatalf("%s cannot be expected to fail", name)
+	}
+}
+
+// cmdExits is "exits CODE PROGRAM [ARGUMENT...]": the program ends with this code. Scripts of users rely on the codes.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "exits", neg)
+	if len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARGUMENT...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("%s: got exit code %d, want %d", args[1], got, want)
+	}
+}
+
+// cmdCapture is "capture VAR": the standard output of the last command, without the last line break, becomes a variable.
+func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "capture", neg)
+	if len(args) != 1 {
+		ts.Fatalf("usage: capture VAR")
+	}
+	ts.Setenv(args[0], strings.TrimRight(ts.ReadFile("stdout"), "\n"))
+}
+
+// cmdFill is "fill FILE...": variables in files of the story get their values, as in ${REGISTRY}.
+func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "fill", neg)
+	for _, name := range args {
+		text := os.Expand(ts.ReadFile(name), ts.Getenv)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
+}
+
+// cmdCA is "ca NAME COMMON-NAME": openssl makes a root, NAME.pem with NAME.key.
+func cmdCA(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "ca", neg)
+	if len(args) != 2 {
+		ts.Fatalf("usage: ca NAME COMMON-NAME")
+	}
+	ts.Check(ts.Exec("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+		"-subj", "/CN="+args[1], "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", args[0]+".key", "-out", args[0]+".pem"))
+}
