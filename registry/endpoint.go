@@ -118,14 +118,13 @@ func (c *Client) endpoint(key endpointKey, insecure bool, g guard, t *tls.Config
 }
 
 func (c *Client) newTransport(g guard, t *tls.Config) *http.Transport {
-	timeout := c.config.RequestTimeout
-	dialer := &net.Dialer{Timeout: min(dialTimeout, timeout), ControlContext: g.control, Resolver: c.resolver}
+	// Each attempt ends with its context; a second timer of the same length would only race it for the message.
+	dialer := &net.Dialer{Timeout: dialTimeout, ControlContext: g.control, Resolver: c.resolver}
 	return &http.Transport{
 		Proxy:                  nil, // see the package comment
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        t,
-		TLSHandshakeTimeout:    min(dialTimeout, timeout),
-		ResponseHeaderTimeout:  timeout,
+		TLSHandshakeTimeout:    dialTimeout,
 		MaxResponseHeaderBytes: maxHeader,
 		MaxIdleConnsPerHost:    maxIdleConnections,
 		MaxConnsPerHost:        maxConnections,

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -109,14 +110,15 @@ func loadPolicy(file string) (*policy.Policy, error) {
 	}, formatNames())
 }
 
-// newEngine makes the engine for policies that were loaded. Errors are the user's: the policies cannot be used.
-func (a *app) newEngine(policies []*policy.Policy, client *registry.Client) (*engine.Engine, error) {
+// newEngine makes the engine for policies that were loaded; timeout is for one decision, 0 is the default. Errors are the user's: the policies cannot be used.
+func (a *app) newEngine(policies []*policy.Policy, client *registry.Client, timeout time.Duration) (*engine.Engine, error) {
 	e, err := engine.New(engine.Config{
 		Policies: policies,
 		Formats:  formats.All(),
 		Source:   client,
 		Tags:     client,
 		Now:      a.now,
+		Timeout:  timeout,
 	})
 	if err != nil {
 		return nil, usageError("%w", err)

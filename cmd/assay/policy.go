@@ -59,7 +59,7 @@ func (a *app) checkedPolicies(paths []string) ([]*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.newEngine(policies, client); err != nil {
+	if _, err := a.newEngine(policies, client, 0); err != nil {
 		return nil, err
 	}
 	return policies, nil

@@ -115,7 +115,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 		return err
 	}
 	defer client.CloseIdleConnections()
-	e, err := a.newEngine(policies, client)
+	e, err := a.newEngine(policies, client, o.timeout)
 	if err != nil {
 		return err
 	}
@@ -185,9 +185,7 @@ func (a *app) decideAll(ctx context.Context, e *engine.Engine, o verifyOptions, 
 	for range min(o.parallel, len(images)) {
 		workers.Go(func() {
 			for i := range next {
-				one, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("no answer within %v", o.timeout))
-				verdicts[i] = e.Decide(one, engine.Request{Image: images[i], Request: request})
-				cancel()
+				verdicts[i] = e.Decide(ctx, engine.Request{Image: images[i], Request: request})
 				progress.done()
 			}
 		})
