@@ -136,7 +136,8 @@ func TestStampRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(c.handler)
 			t.Cleanup(server.Close)
-			_, err := sign.TimestampAuthority{URL: server.URL, Client: server.Client()}.Stamp(t.Context(), tsa.cert)
+			client := &http.Client{Timeout: 2 * time.Second}
+			_, err := sign.TimestampAuthority{URL: server.URL, Client: client}.Stamp(t.Context(), tsa.cert)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error = %v, want one with %q", err, c.want)
 			}
@@ -145,10 +146,11 @@ func TestStampRefuses(t *testing.T) {
 }
 
 func endless(w http.ResponseWriter, r *http.Request) {
-	chunk := make([]byte, 4096)
+	chunk := make([]byte, 32<<10)
 	for r.Context().Err() == nil {
 		if _, err := w.Write(chunk); err != nil {
 			return
 		}
+		time.Sleep(time.Millisecond) // slow enough for a reader without a limit to meet its deadline first
 	}
 }

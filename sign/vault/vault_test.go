@@ -270,11 +270,12 @@ func TestDIA26_FaultsCostOneCallAndTellNoToken(t *testing.T) {
 }
 
 func endless(w http.ResponseWriter, r *http.Request) {
-	chunk := []byte(strings.Repeat(" ", 4096))
+	chunk := []byte(strings.Repeat(" ", 32<<10))
 	for r.Context().Err() == nil {
 		if _, err := w.Write(chunk); err != nil {
 			return
 		}
+		time.Sleep(time.Millisecond) // slow enough for a reader without a limit to meet its deadline first
 	}
 }
 
