@@ -30,10 +30,6 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 		o.deny(fmt.Sprintf("%v in index %s; %s", err, q.ref, o.Reason))
 		return
 	}
-	if r := p.revokedDigest(child); r != nil {
-		o.deny(r.String())
-		return
-	}
 	h := q.hear(p, rule, plan, q.ref.At(child))
 	for _, a := range plan.leaves {
 		if f := index.said(a); f.standing == Proved {
@@ -52,8 +48,11 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 	}
 }
 
-// manifest fetches the manifest of an image; a panic on the way is a bug, not a crash.
+// manifest returns the manifest of an image.
 func (q *question) manifest(ref image.Ref) (trust.Manifest, error) {
+	if _, found := q.engine.source.get(ref, ref.Digest()); !found {
+		q.cached = false
+	}
 	m, err := q.engine.source.Manifest(q.deadline(), ref)
 	if err == nil && !ref.Digest().Fits(m.Bytes) {
 		return trust.Manifest{}, errors.New("the registry sent other bytes than asked for")
@@ -61,23 +60,58 @@ func (q *question) manifest(ref image.Ref) (trust.Manifest, error) {
 	return m, err
 }
 
-// childFor returns the digest of the child of an index for a platform; isIndex is false for a manifest that is none.
-func childFor(m trust.Manifest, platform string) (child image.Digest, isIndex bool, err error) {
-	var doc struct {
-		Manifests []struct {
-			Digest   image.Digest
-			Platform *struct{ OS, Architecture, Variant string }
+// takenBack returns the entry that takes back an image's digest, or that of a child through which the image would run. The manifest is
+// fetched only if the policy has such entries.
+func (q *question) takenBack(p *planned, d image.Digest) (*revocation, error) {
+	if !p.byDigest {
+		return nil, nil
+	}
+	if r := p.revokedDigest(d); r != nil {
+		return r, nil
+	}
+	m, err := q.manifest(q.ref.At(d))
+	if err != nil {
+		return nil, err
+	}
+	children, _, err := childrenOf(m)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range children {
+		if r := p.revokedDigest(c.Digest); r != nil {
+			return r, nil
 		}
 	}
+	return nil, nil
+}
+
+// indexEntry is a child of an index.
+type indexEntry struct {
+	Digest   image.Digest
+	Platform *struct{ OS, Architecture, Variant string }
+}
+
+// childrenOf lists the children of an index; isIndex is false for a manifest that is none.
+func childrenOf(m trust.Manifest) (children []indexEntry, isIndex bool, err error) {
 	switch m.MediaType {
 	case "application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json":
 	default:
-		return image.Digest{}, false, nil
+		return nil, false, nil
 	}
+	var doc struct{ Manifests []indexEntry }
 	if err := json.Unmarshal(m.Bytes, &doc); err != nil {
-		return image.Digest{}, true, fmt.Errorf("malformed: %w", err)
+		return nil, true, fmt.Errorf("malformed index: %w", err)
 	}
-	for _, c := range doc.Manifests {
+	return doc.Manifests, true, nil
+}
+
+// childFor returns the digest of the child of an index for a platform; isIndex is false for a manifest that is none.
+func childFor(m trust.Manifest, platform string) (child image.Digest, isIndex bool, err error) {
+	children, isIndex, err := childrenOf(m)
+	if err != nil || !isIndex {
+		return image.Digest{}, isIndex, err
+	}
+	for _, c := range children {
 		if c.Platform == nil || c.Digest.IsZero() {
 			continue
 		}

@@ -84,12 +84,17 @@ func TestIndexes(t *testing.T) {
 		w.want(ref.String(), engine.Allowed)
 		w.want(w.server.Host()+"/app/single:1@"+ref.Digest().String(), engine.Allowed)
 	})
-	t.Run("T21 a revoked child", func(t *testing.T) {
-		w := newWorld(t)
-		_, children := w.index("app/multi", "1", platforms...)
-		child := children["linux/amd64"]
-		w.sign(w.right, child)
-		w.use(childPolicy + "  revoked: [{digest: \"" + child.Digest().String() + "\", reason: CVE}]\n")
-		w.want(w.server.Host()+"/app/multi:1", engine.Denied)
-	})
+	for _, platform := range platforms {
+		t.Run("T21 a revoked child for "+platform+" takes back its index", func(t *testing.T) {
+			w := newWorld(t)
+			index, children := w.index("app/multi", "1", platforms...)
+			w.sign(w.right, index)
+			w.use(simple)
+			w.want(index.String(), engine.Allowed)
+			w.use(simple + "  revoked: [{digest: \"" + children[platform].Digest().String() + "\", reason: CVE}]\n")
+			w.want(w.server.Host()+"/app/multi:1", engine.Denied)
+			w.want(index.String(), engine.Denied)
+			w.want(index.String(), engine.Denied)
+		})
+	}
 }

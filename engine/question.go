@@ -192,8 +192,7 @@ func (q *question) allow(p *planned, rule *policy.Rule, o *opinion) {
 			return
 		}
 		o.digest = d
-		if r := p.revokedDigest(d); r != nil {
-			o.deny(r.String())
+		if q.isTakenBack(p, d, o) {
 			return
 		}
 	}

@@ -24,8 +24,7 @@ func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *
 		o.deny("the rule requires a reference with a digest; write " + q.ref.Pinned(digest).String())
 		return
 	}
-	if r := p.revokedDigest(digest); r != nil {
-		o.deny(r.String())
+	if q.isTakenBack(p, digest, o) {
 		return
 	}
 	start := q.engine.config.Now()
@@ -42,6 +41,18 @@ func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *
 		o.deny(h.refusal(plan))
 		q.tryChild(p, rule, plan, o, h)
 	}
+}
+
+// isTakenBack reports whether o is decided because the image's digest was revoked, or because that could not be told.
+func (q *question) isTakenBack(p *planned, d image.Digest, o *opinion) bool {
+	r, err := q.takenBack(p, d)
+	switch {
+	case err != nil:
+		o.fail(fmt.Errorf("%s: %w", q.ref, err))
+	case r != nil:
+		o.deny(r.String())
+	}
+	return err != nil || r != nil
 }
 
 // subject returns the digest that a rule is decided about.
