@@ -7,7 +7,7 @@ import (
 
 func TestRun(t *testing.T) {
 	const in = `goos: linux
-BenchmarkDecideWarm-2         	  300000	      4100 ns/op	    1200 B/op	      11 allocs/op
+BenchmarkDecideWarm/tag-2         	  300000	      4100 ns/op	    1200 B/op	      11 allocs/op
 BenchmarkChainFloor-2         	    8000	    100000 ns/op	    9000 B/op	      52 allocs/op
 BenchmarkCheckCertificate-2   	    7000	    125000.5 ns/op
 PASS
@@ -19,7 +19,7 @@ PASS
 	}
 	for _, want := range []string{
 		"goos: linux",
-		"DecideWarm: 4100 ns, 11 allocs; target 5µs, 10 allocs: MISSED",
+		"DecideWarm/tag: 4100 ns, 11 allocs; target 5µs, 10 allocs: MISSED",
 		"CheckCertificate: 1.25 × ChainFloor (125000 ns to 100000 ns); target 1.3: within",
 		"PolicyMatch/a_host_each/10000: was not measured",
 	} {

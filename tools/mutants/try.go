@@ -49,7 +49,7 @@ func try(ctx context.Context, m mutant) (fate, string) {
 	if err != nil {
 		return broken, err.Error()
 	}
-	out, err := goTest(ctx, m.Test, "-overlay", overlay)
+	out, err := goTest(ctx, m.Test, "-count=1", "-overlay", overlay)
 	return judge(out, err == nil), out
 }
 
