@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// naiveStar says what matchStar must, in the plainest way.
+// naiveStar says what Glob must, in the plainest way.
 func naiveStar(pattern, text string) bool {
 	switch {
 	case pattern == "":
@@ -36,8 +36,8 @@ func TestMatchStarAgreesWithTheDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pattern := rapid.StringMatching(`[ab*]{0,8}`).Draw(t, "pattern")
 		text := rapid.StringMatching(`[ab]{0,10}`).Draw(t, "text")
-		if got, want := matchStar(pattern, text), naiveStar(pattern, text); got != want {
-			t.Fatalf("matchStar(%q, %q) = %v, want %v", pattern, text, got, want)
+		if got, want := Glob(pattern, text), naiveStar(pattern, text); got != want {
+			t.Fatalf("Glob(%q, %q) = %v, want %v", pattern, text, got, want)
 		}
 	})
 }
@@ -56,7 +56,7 @@ func TestMatchSegmentsAgreesWithTheDefinition(t *testing.T) {
 // stars, none of these would end.
 func TestWorstPatternsAreBounded(t *testing.T) {
 	stars := strings.Repeat("a*", 400) + "b"
-	if matchStar(stars, strings.Repeat("a", 1000)) {
+	if Glob(stars, strings.Repeat("a", 1000)) {
 		t.Error("a text without the last letter is matched")
 	}
 	segments := slices.Repeat([]string{"**", "a*"}, 200)

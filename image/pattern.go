@@ -179,7 +179,7 @@ func (p Pattern) Tag() string { return p.tag }
 
 // MatchTag reports whether a tag fits; every tag fits a pattern without one.
 func (p Pattern) MatchTag(tag string) bool {
-	return p.tag == "" || tag != "" && matchStar(p.tag, tag)
+	return p.tag == "" || tag != "" && Glob(p.tag, tag)
 }
 
 // Digest returns the pattern's digest, or the zero Digest.
@@ -203,7 +203,7 @@ func matchSegments(pattern []string, path string) bool {
 			restart, restartPath = i+1, path
 			i++
 			continue
-		case i < len(pattern) && matchStar(pattern[i], segment):
+		case i < len(pattern) && Glob(pattern[i], segment):
 			i, path = i+1, rest
 			continue
 		case restart < 0:
@@ -222,8 +222,9 @@ func cutSegment(path string) (first, rest string) {
 	return path, ""
 }
 
-// matchStar matches text with a pattern in which "*" stands for any number of characters.
-func matchStar(pattern, text string) bool {
+// Glob reports whether the whole of text fits a pattern in which "*" stands for any number of characters, slashes too. It goes back to
+// the last "*" only, so that its cost is bounded by the product of both lengths.
+func Glob(pattern, text string) bool {
 	star, mark := -1, 0
 	i, j := 0, 0
 	for j < len(text) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/assay-dev/assay/image"
 )
 
 // Scope says which requests a policy speaks about. The zero value is all of them.
@@ -52,7 +54,7 @@ func (p *Policy) InScope(r Request) bool {
 	if !r.HasNamespace {
 		return false
 	}
-	fits := func(glob string) bool { return matchGlob(glob, r.Namespace) }
+	fits := func(glob string) bool { return image.Glob(glob, r.Namespace) }
 	if len(n.Names) > 0 && !slices.ContainsFunc(n.Names, fits) {
 		return false
 	}
@@ -86,29 +88,6 @@ func (e Expression) matches(labels map[string]string) bool {
 		return !found
 	}
 	return false
-}
-
-// matchGlob reports whether the whole of s fits a text in which * stands for any characters. It goes back to the last * only.
-func matchGlob(glob, s string) bool {
-	i, j, star, mark := 0, 0, -1, 0
-	for j < len(s) {
-		switch {
-		case i < len(glob) && glob[i] == '*':
-			star, mark = i, j
-			i++
-		case i < len(glob) && glob[i] == s[j]:
-			i, j = i+1, j+1
-		case star >= 0:
-			mark++
-			i, j = star+1, mark
-		default:
-			return false
-		}
-	}
-	for i < len(glob) && glob[i] == '*' {
-		i++
-	}
-	return i == len(glob)
 }
 
 var namespaceGlob = regexp.MustCompile(`^[a-z0-9*]([a-z0-9*-]{0,61}[a-z0-9*])?$`)

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/assay-dev/assay/image"
 )
 
 func TestInScope(t *testing.T) {
@@ -91,10 +93,10 @@ func TestMatchGlob(t *testing.T) {
 		for i, part := range parts[1:] {
 			glob, s = glob+"*"+part, s+fill[i]+part
 		}
-		if !matchGlob(glob, s) {
+		if !image.Glob(glob, s) {
 			t.Fatalf("%q does not fit %q", s, glob)
 		}
-		if matchGlob(glob, "d"+s) && glob[:1] != "*" || matchGlob(glob, s+"d") && glob[len(glob)-1:] != "*" {
+		if image.Glob(glob, "d"+s) && glob[:1] != "*" || image.Glob(glob, s+"d") && glob[len(glob)-1:] != "*" {
 			t.Fatalf("%q with text around it fits %q", s, glob)
 		}
 	})
