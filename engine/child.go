@@ -39,6 +39,7 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 	switch p.holds(rule, h) {
 	case yes:
 		o.Outcome, o.Reason, o.digest, o.child = Allowed, "", child, true
+		o.pin = true // the child alone is vouched for, whatever the rule says of digests: the index must not run
 		o.Authorities = h.attestations(plan, child)
 	case unknown:
 		o.fail(h.unclear(plan))

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -146,7 +147,7 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	start := e.config.Now()
 	defer func() {
 		if caught := recover(); caught != nil {
-			bug := &BugError{Value: caught}
+			bug := &BugError{Value: caught, Stack: debug.Stack()}
 			v = Verdict{Image: req.Image, Decision: Decision{Outcome: Bug, Reason: bug.Error()}, cause: bug}
 		}
 		v.Duration.Total = e.config.Now().Sub(start)

@@ -95,7 +95,11 @@ func (t *tree) eval(r *policy.Requirement) truth {
 		}
 	}
 	if r.Distinct && r.AtLeast > 1 {
-		held = t.distinct(r)
+		whole := held
+		if held = t.distinct(r); held < r.AtLeast && t.pending(r) {
+			// Somebody who was not heard could be another signer, also in a child that holds already.
+			open += whole - held
+		}
 	}
 	switch {
 	case r.AtLeast < 1 || r.AtLeast > len(r.Of):
@@ -106,6 +110,14 @@ func (t *tree) eval(r *policy.Requirement) truth {
 		return unknown
 	}
 	return no
+}
+
+// pending reports whether some authority below r could not be heard.
+func (t *tree) pending(r *policy.Requirement) bool {
+	if r.Authority != "" {
+		return t.leaf(r).truth() == unknown
+	}
+	return slices.ContainsFunc(r.Of, func(c policy.Requirement) bool { return t.pending(&c) })
 }
 
 func (t *tree) leaf(r *policy.Requirement) *finding {

@@ -79,9 +79,11 @@ func (f *flights[K, V]) leave(key K, c *flight[V]) {
 	f.mu.Lock()
 	c.waiting--
 	abandoned := c.waiting == 0
+	if abandoned && f.calls[key] == c {
+		delete(f.calls, key) // under the same lock: nobody may join what is given up
+	}
 	f.mu.Unlock()
 	if abandoned {
-		f.forget(key, c)
 		c.cancel()
 	}
 }

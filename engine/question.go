@@ -46,6 +46,9 @@ func (q *question) end() {
 type opinion struct {
 	Decision
 	mode     policy.Mode
+	from     *planned
+	index    int          // of the rule
+	about    image.Digest // that was decided about, before a child took its place
 	digest   image.Digest
 	child    bool // digest is a child of the index that was asked about
 	pin      bool
@@ -58,83 +61,11 @@ func (q *question) decide(p *plan, req Request) Verdict {
 	var few [2]opinion
 	opinions := few[:0]
 	for _, one := range p.policies {
-		if !one.InScope(req.Request) {
-			continue
+		if one.InScope(req.Request) {
+			opinions = append(opinions, q.ask(one))
 		}
-		o := q.ask(one)
-		if o.Outcome == NoOpinion {
-			continue
-		}
-		opinions = append(opinions, o)
-	}
-	if len(opinions) == 0 {
-		return Verdict{Decision: Decision{Outcome: Denied, Reason: "no policy speaks about " + q.ref.String()}}
 	}
 	return q.combine(opinions)
-}
-
-// rank orders outcomes: the highest of several decides.
-func rank(o Outcome) int {
-	switch o {
-	case Allowed:
-		return 0
-	case CouldNotTell:
-		return 1
-	case Bug:
-		return 2
-	}
-	return 3
-}
-
-// combine makes one verdict: the decision shown first is the worst that stops the image, or else the worst of all.
-func (q *question) combine(opinions []opinion) Verdict {
-	first, allowed := 0, true
-	for i, o := range opinions {
-		stops := o.mode == policy.Enforce && o.Outcome != Allowed
-		switch {
-		case stops && allowed:
-			first, allowed = i, false
-		case stops == !allowed && rank(o.Outcome) > rank(opinions[first].Outcome):
-			first = i
-		}
-	}
-	v := Verdict{Decision: opinions[first].Decision, Allowed: allowed, cause: opinions[first].cause}
-	for i, o := range opinions {
-		v.Warnings = append(v.Warnings, o.warnings...)
-		if allowed && o.Outcome != Allowed && o.mode == policy.Warn {
-			v.Warnings = append(v.Warnings, fmt.Sprintf("policy %s would stop this image: %s: %s", o.Policy, o.Outcome, o.Reason))
-		}
-		if i != first {
-			v.Also = append(v.Also, o.Decision)
-		}
-	}
-	q.settle(&v, opinions)
-	return v
-}
-
-// settle names the digest of the verdict, on which all policies must agree: the image's own, or one child of it.
-func (q *question) settle(v *Verdict, opinions []opinion) {
-	pin := false
-	var chosen opinion
-	for _, o := range opinions {
-		pin = pin || o.pin && o.Outcome == Allowed
-		switch {
-		case o.digest.IsZero() || o.digest == chosen.digest:
-		case chosen.digest.IsZero(), o.child && !chosen.child:
-			chosen = o
-		case o.child == chosen.child:
-			v.Allowed = false
-			v.Outcome, v.Reason = Denied, fmt.Sprintf("policies vouch for different digests: %s and %s", chosen.digest, o.digest)
-			return
-		}
-	}
-	v.Digest = chosen.digest
-	if v.Digest.IsZero() {
-		v.Digest = q.known()
-	}
-	if v.Allowed && v.Outcome == Allowed && pin && v.Digest != q.ref.Digest() {
-		v.Pin = q.ref.Pinned(v.Digest).String()
-	}
 }
 
 // known returns the digest of the image without asking anybody.
@@ -147,7 +78,7 @@ func (q *question) known() image.Digest {
 
 // ask has one policy decide.
 func (q *question) ask(p *planned) opinion {
-	o := opinion{mode: p.Mode, Decision: Decision{Policy: p.Name, Mode: p.Mode.String(), Outcome: Denied}}
+	o := opinion{mode: p.Mode, from: p, index: -1, Decision: Decision{Policy: p.Name, Mode: p.Mode.String(), Outcome: Denied}}
 	rule, index, err := p.Match(policy.Query{Ref: q.ref, Now: q.now, TagDigest: q.tag})
 	switch {
 	case err != nil:
@@ -160,7 +91,7 @@ func (q *question) ask(p *planned) opinion {
 		o.Reason = "no rule speaks about " + q.ref.String()
 		return o
 	}
-	o.Rule = p.rules[index].name
+	o.index, o.Rule = index, p.rules[index].name
 	if rule.Deny != "" {
 		o.Reason = rule.Deny
 		return o
@@ -191,10 +122,13 @@ func (q *question) allow(p *planned, rule *policy.Rule, o *opinion) {
 			o.fail(fmt.Errorf("%s: %w", q.ref, err))
 			return
 		}
-		o.digest = d
 		if q.isTakenBack(p, d, o) {
 			return
 		}
+	}
+	// What the tag stood for was part of the decision: it must not stand for something else when the image is pulled.
+	if d := q.known(); !d.IsZero() {
+		o.about, o.digest, o.pin = d, d, q.ref.Digest().IsZero()
 	}
 	o.Outcome, o.Reason = Allowed, rule.Allow
 }
@@ -226,7 +160,7 @@ func (q *question) resolve() (image.Digest, error) {
 		return t.digest, nil
 	}
 	q.cached = false
-	return e.naming.do(q.deadline(), ref, half(q.deadline()), func(ctx context.Context) (image.Digest, error) {
+	return e.naming.do(q.deadline(), ref, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
 		d, err := e.config.Tags.Resolve(ctx, ref)
 		switch {
 		case err != nil:
@@ -239,13 +173,4 @@ func (q *question) resolve() (image.Digest, error) {
 		}
 		return d.Digest, nil
 	})
-}
-
-// half returns half of the time that is left, so that one slow phase leaves time for the next.
-func half(ctx context.Context) time.Duration {
-	deadline, found := ctx.Deadline()
-	if !found {
-		return DefaultTimeout / 2
-	}
-	return max(time.Until(deadline)/2, time.Millisecond)
 }

@@ -19,7 +19,7 @@ func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *
 		o.fail(fmt.Errorf("%s: %w", q.ref, err))
 		return
 	}
-	o.digest = digest
+	o.about, o.digest = digest, digest
 	if rule.Digest == policy.RequireDigest && q.ref.Digest().IsZero() {
 		o.deny("the rule requires a reference with a digest; write " + q.ref.Pinned(digest).String())
 		return
@@ -72,7 +72,7 @@ func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref im
 	h := newHearing(plan)
 	var open []*authority
 	for _, a := range plan.leaves {
-		if f, found := q.engine.recall(a, ref, q.now); found {
+		if f, found := q.engine.recall(a, ref, q.engine.config.Now()); found {
 			h.note(a, p.judge(f))
 			continue
 		}
@@ -130,11 +130,7 @@ func (e *Engine) recall(a *authority, ref image.Ref, now time.Time) (*finding, b
 // consult asks an authority and remembers its answer, unless it could not tell.
 func (e *Engine) consult(ctx context.Context, a *authority, ref image.Ref) finding {
 	key := answerKey{a.key, ref.Name(), ref.Digest()}
-	limit := e.config.Timeout
-	if deadline, found := ctx.Deadline(); found {
-		limit = max(time.Until(deadline), time.Millisecond)
-	}
-	f, err := e.asking.do(ctx, key, limit, func(ctx context.Context) (finding, error) {
+	f, err := e.asking.do(ctx, key, e.config.Timeout, func(ctx context.Context) (finding, error) {
 		f := e.examine(ctx, a, ref)
 		e.remember(key, f)
 		return f, nil
@@ -226,8 +222,23 @@ func (h *hearing) unclear(plan *plannedRule) error {
 	if len(errs) == 0 {
 		return errors.New("not every authority was heard")
 	}
-	return errors.Join(errs...)
+	return causes(errs)
 }
+
+// causes is several reasons in one line.
+type causes []error
+
+// Error implements error.
+func (c causes) Error() string {
+	texts := make([]string, len(c))
+	for i := range c {
+		texts[i] = c[i].Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap returns the reasons.
+func (c causes) Unwrap() []error { return c }
 
 // refusal says what each authority that does not vouch had to say.
 func (h *hearing) refusal(plan *plannedRule) string {

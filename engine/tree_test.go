@@ -174,6 +174,7 @@ func TestRequirements(t *testing.T) {
 		{"{atLeast: 2, of: [alice, alice2, outage]}", engine.CouldNotTell},
 		{"{atLeast: 2, of: [alice, {any: [alice2, bob]}]}", engine.Allowed},
 		{"{atLeast: 2, of: [alice, {all: [alice2, bob]}]}", engine.Denied},
+		{"{atLeast: 2, of: [alice, {any: [alice2, outage]}]}", engine.CouldNotTell},
 		{"{atLeast: 2, of: [{atLeast: 1, of: [alice, bob]}, alice2]}", engine.Allowed},
 	}
 	for _, row := range rows {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -86,8 +87,15 @@ func main() {
 	os.Exit(code)
 }
 
-// run executes a command line, the program's name first, and returns the exit code.
-func (a *app) run(ctx context.Context, args []string) int {
+// run executes a command line, the program's name first, and returns the exit code. A panic ends with a code of its own: Go's would be
+// that of "could not tell".
+func (a *app) run(ctx context.Context, args []string) (code int) {
+	defer func() {
+		if caught := recover(); caught != nil {
+			fmt.Fprintf(a.stderr, "assay: bug: %v\n%s", caught, debug.Stack())
+			code = exitBug
+		}
+	}()
 	root := a.rootCommand()
 	root.SetArgs(args[1:])
 	if name := filepath.Base(args[0]); name == "dia-sign.sh" {

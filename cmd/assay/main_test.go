@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/registry/registrytest"
 )
 
@@ -224,9 +225,24 @@ func TestCompletionVersionSchema(t *testing.T) {
 	}
 }
 
-// Names and reasons are foreign text: they must not write on the user's terminal.
+// Names and reasons are foreign text: they must not write on the user's terminal, nor look like lines of ours.
 func TestForeignTextIsMadeHarmless(t *testing.T) {
-	if got, want := plain("a\x1b[2Jb\x07c\u009bd\r"), "a\uFFFD[2Jb\uFFFDc\uFFFDd\uFFFD"; got != want {
+	if got, want := plain("a\x1b[2Jb\x07c\u009bd\re\nf\u202eg ü"), "a\uFFFD[2Jb\uFFFDc\uFFFDd\uFFFDe f\uFFFDg ü"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	v := engine.Verdict{Allowed: true, Decision: engine.Decision{Outcome: engine.Allowed, Authorities: []engine.Attestation{
+		{Authority: "ci", Standing: engine.Proved, Signer: "CN=x\nrelease: CN=Acme Release"},
+	}}}
+	if got := because(&v); strings.Contains(got, "\n") {
+		t.Errorf("a signer's name wrote a line of its own: %q", got)
+	}
+}
+
+// T47: a panic is a bug, told apart from "could not tell".
+func TestT47_PanicsHaveTheirOwnExitCode(t *testing.T) {
+	var stderr bytes.Buffer
+	a := &app{stdout: &bytes.Buffer{}, stderr: &stderr, getenv: func(string) string { panic("no environment") }, now: time.Now}
+	if code := a.run(context.Background(), []string{"assay", "verify", "-p", newStage(t).policy, "x"}); code != exitBug {
+		t.Errorf("got exit %d, want %d\n%s", code, exitBug, stderr.String())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -65,10 +66,14 @@ func (a *app) printTable(verdicts []engine.Verdict) error {
 	return nil
 }
 
-// plain makes foreign text harmless for a terminal.
+// plain makes foreign text harmless for a terminal and for the reader: no controls, no line breaks that could pass for lines of ours,
+// nothing that turns the direction of writing.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == ' ' || r >= 0x20 && r != 0x7f && (r < 0x80 || r > 0x9f) {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case unicode.IsPrint(r):
 			return r
 		}
 		return '\uFFFD'
@@ -120,7 +125,10 @@ func because(v *engine.Verdict) string {
 	for _, w := range v.Warnings {
 		lines = append(lines, "warning: "+w)
 	}
-	return plain(strings.Join(lines, "\n"))
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 func vouched(at *engine.Attestation) string {
