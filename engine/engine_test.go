@@ -419,3 +419,18 @@ func TestT48_NoRequestBeforeTheRule(t *testing.T) {
 	w.want(w.server.Host()+"/elsewhere/api:1", engine.Denied)
 	w.wantRequests(0)
 }
+
+// T48: where one policy denies by the name alone, no other one sends a request.
+func TestT48_NoRequestWhereOnePolicyDenies(t *testing.T) {
+	w := newWorld(t)
+	w.usePolicies(simple, `
+  rules:
+  - images: ["%HOST%/app/**"]
+    deny: frozen
+`)
+	w.server.ResetRequests()
+	if v := w.want(w.server.Host()+"/app/api:1", engine.Denied); v.Policy != "b" || v.Reason != "frozen" {
+		t.Errorf("got policy %s, reason %q", v.Policy, v.Reason)
+	}
+	w.wantRequests(0)
+}

@@ -58,6 +58,9 @@ type opinion struct {
 
 // decide asks every policy in scope. All that enforce must allow, and at least one must have an opinion.
 func (q *question) decide(p *plan, req Request) Verdict {
+	if o, found := q.outright(p, req); found {
+		return q.combine([]opinion{o})
+	}
 	var few [2]opinion
 	opinions := few[:0]
 	for _, one := range p.policies {
@@ -66,6 +69,25 @@ func (q *question) decide(p *plan, req Request) Verdict {
 		}
 	}
 	return q.combine(opinions)
+}
+
+// outright returns the opinion of a policy that denies by the image's name alone, where several policies are asked: no other policy may
+// then send a request to a host that the first one keeps away from.
+func (q *question) outright(p *plan, req Request) (opinion, bool) {
+	if len(p.policies) < 2 {
+		return opinion{}, false
+	}
+	for _, one := range p.policies {
+		if one.Mode != policy.Enforce || !one.InScope(req.Request) {
+			continue
+		}
+		rule, _, err := one.Match(policy.Query{Ref: q.ref, Now: q.now})
+		if err != nil || rule != nil && rule.Deny == "" || rule == nil && one.Unmatched == policy.IgnoreUnmatched {
+			continue
+		}
+		return q.ask(one), true
+	}
+	return opinion{}, false
 }
 
 // known returns the digest of the image without asking anybody.
