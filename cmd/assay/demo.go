@@ -30,7 +30,7 @@ small images, makes two certificate authorities, signs some of the images, and
 decides about eight of them. It needs no network and leaves nothing behind.
 
 Exit codes: 0 if every verdict is the expected one, 1 if not.`),
-		Example: strings.TrimSpace(`
+		Example: unwrapped(`
   assay demo
   assay demo --keep   # then try assay verify on its images from another terminal`),
 		Args: usageArgs(cobra.NoArgs),

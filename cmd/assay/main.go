@@ -154,3 +154,6 @@ wherever an image can be stopped.
 	)
 	return root
 }
+
+// unwrapped returns text without the line breaks around it, and with the indent of its first line.
+func unwrapped(text string) string { return strings.Trim(text, "\n") }

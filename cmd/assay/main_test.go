@@ -208,6 +208,15 @@ func TestHelpNamesTheExitCodes(t *testing.T) {
 	}
 }
 
+// The examples of a help page stand in one column.
+func TestExamplesAreIndented(t *testing.T) {
+	for _, command := range []string{"verify", "demo", "sign"} {
+		if r := runAssay(t, "", command, "--help"); !strings.Contains(r.stdout, "Examples:\n  ") {
+			t.Errorf("%s: the first example is not indented in\n%s", command, r.stdout)
+		}
+	}
+}
+
 func TestCompletionVersionSchema(t *testing.T) {
 	for _, row := range []struct {
 		args []string

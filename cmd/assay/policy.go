@@ -70,7 +70,7 @@ func (a *app) policyExplainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain IMAGE... --policy FILE",
 		Short: "Show which rule would decide about an image and what it needs; asks no registry",
-		Example: strings.TrimSpace(`
+		Example: unwrapped(`
   assay policy explain --policy policy.yaml registry.example/app:1
   assay policy explain --policy policies/ -o json docker.io/library/alpine`),
 		Args: usageArgs(cobra.MinimumNArgs(1)),
@@ -182,7 +182,7 @@ func (a *app) policySchemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of policies, for editors",
-		Example: strings.TrimSpace(`
+		Example: unwrapped(`
   assay policy schema > trustpolicy.schema.json
   # then, as the first line of a policy:
   # yaml-language-server: $schema=trustpolicy.schema.json`),

@@ -44,7 +44,7 @@ Verify decides about each image by the policy and prints who vouched for it, or
 why it may not run and what to do.
 
 ` + exitCodes),
-		Example: strings.TrimSpace(`
+		Example: unwrapped(`
   # one image, one policy
   assay verify --policy policy.yaml registry.example/app:1
 
