@@ -82,12 +82,15 @@ func newVault(ts *testscript.TestScript) *vault {
 		if err != nil {
 			return err
 		}
-		var addr string
-		if n, _ := fmt.Sscanf(string(text), "%s %s\n", &addr, &v.token); n != 2 || !strings.HasSuffix(string(text), "\n") {
-			return fmt.Errorf("printed %q, want address and token", text)
+		// The server's own log goes the same way, and may be first.
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if len(fields) == 2 && strings.HasPrefix(fields[0], "127.0.0.1:") && strings.HasSuffix(line, "\n") {
+				v.direct, v.token = "http://"+fields[0], fields[1]
+				return nil
+			}
 		}
-		v.direct = "http://" + addr
-		return nil
+		return fmt.Errorf("printed %q, want address and token", text)
 	}))
 	v.configure()
 	v.proxy()
