@@ -40,10 +40,10 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 	case yes:
 		o.Outcome, o.Reason, o.digest, o.child = Allowed, "", child, true
 		o.pin = true // the child alone is vouched for, whatever the rule says of digests: the index must not run
-		o.Authorities = h.attestations(plan, child)
+		o.Authorities = h.attestations(plan)
 	case unknown:
 		o.fail(h.unclear(plan))
-		o.Authorities = h.attestations(plan, child)
+		o.Authorities = h.attestations(plan)
 	default:
 		o.deny(fmt.Sprintf("%s; child for %s: %s", o.Reason, rule.Platform, h.refusal(plan)))
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/assay-dev/assay/image"
@@ -42,7 +43,7 @@ func (q *question) combine(opinions []opinion) Verdict {
 	v := Verdict{Decision: opinions[first].Decision, Allowed: allowed, cause: opinions[first].cause}
 	for i := range opinions {
 		o := &opinions[i]
-		v.Warnings = append(v.Warnings, o.warnings...)
+		v.Warnings = appendNew(v.Warnings, o.warnings)
 		if allowed && o.mode == policy.Warn && o.Outcome != Allowed && o.Outcome != NoOpinion {
 			v.Warnings = append(v.Warnings, fmt.Sprintf("policy %s would stop this image: %s: %s", o.Policy, o.Outcome, o.Reason))
 		}
@@ -52,6 +53,16 @@ func (q *question) combine(opinions []opinion) Verdict {
 	}
 	q.settle(&v, opinions)
 	return v
+}
+
+// appendNew appends the texts that are not in the list yet.
+func appendNew(list, texts []string) []string {
+	for _, t := range texts {
+		if !slices.Contains(list, t) {
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 // settle names the digest of the verdict, on which all policies that enforce must agree: the image's own, or one child of it. Policies

@@ -47,6 +47,10 @@ type Config struct {
 	RefusalTTL time.Duration // how long a "no" is reused
 	TagTTL     time.Duration // how long a tag is taken to stand for its digest; negative: not at all
 	Contents   int           // bytes of manifests and blobs kept in memory
+
+	// Observe is told each verdict at the end of its Decide, also that of a bug. It is called by many goroutines at once, and holds
+	// up the answer. nil: nobody is told.
+	Observe func(*Verdict)
 }
 
 // Engine decides about images. It is safe for concurrent use.
@@ -63,9 +67,10 @@ type Engine struct {
 }
 
 // answerKey names a question to an authority. The authority's key has the hash of the policy in it, so that another policy, or other
-// roots, ask anew.
+// roots, ask anew; so does another version of its trust material.
 type answerKey struct {
 	authority string
+	version   string
 	name      string
 	digest    image.Digest
 }
@@ -151,6 +156,9 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 			v = Verdict{Image: req.Image, Decision: Decision{Outcome: Bug, Reason: bug.Error()}, cause: bug}
 		}
 		v.Duration.Total = e.config.Now().Sub(start)
+		if e.config.Observe != nil {
+			e.observe(v)
+		}
 	}()
 	parsed, err := e.parse(req.Image)
 	if err != nil {
@@ -163,6 +171,21 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	v.Cached = q.cached
 	v.Duration.Resolve, v.Duration.Evidence = q.resolving, q.hearing
 	return v
+}
+
+// observe has a copy of its own, so that verdicts nobody observes stay off the heap.
+func (e *Engine) observe(v Verdict) { e.config.Observe(&v) }
+
+// Warnings returns what the authorities of all policies have to say that is no error, in the order of the documents.
+func (e *Engine) Warnings() []string {
+	now := e.config.Now()
+	var all []string
+	for _, p := range e.plan.Load().policies {
+		for i := range p.Authorities {
+			all = appendNew(all, p.authorities[p.Authorities[i].Name].warnings(now))
+		}
+	}
+	return all
 }
 
 // parse remembers what it parsed: the grammar costs more than all the rest of a question that was asked before.

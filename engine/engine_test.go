@@ -434,3 +434,28 @@ func TestT48_NoRequestWhereOnePolicyDenies(t *testing.T) {
 	}
 	w.wantRequests(0)
 }
+
+// Authorities and policies that ask for the same thing cost one set of requests.
+func TestSeveralAuthoritiesAskOnce(t *testing.T) {
+	for name, policies := range map[string][]string{
+		"two authorities of one rule": {ruleOf("enforce", "{any: [right, other]}", "")},
+		"all of one rule":             {ruleOf("audit", "[right, other]", "")},
+		"two policies":                {ruleOf("enforce", "right", ""), ruleOf("audit", "other", "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.usePolicies(policies...)
+			ref := w.image("app/api", "1", "a")
+			w.sign(w.right, ref)
+			w.server.ResetRequests()
+			if v := w.decide(ref.String()); !v.Allowed {
+				t.Errorf("got %s: %s", v.Outcome, v.Reason)
+			}
+			w.wantRequests(2)
+			unsigned := w.image("app/api", "2", "b")
+			w.server.ResetRequests()
+			w.decide(unsigned.String())
+			w.wantRequests(1)
+		})
+	}
+}

@@ -118,7 +118,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) use(spec string, change ...func(*engine.Config)) {
 	w.Helper()
 	config := engine.Config{
-		Policies: []*policy.Policy{w.parse("test", spec)}, Formats: formats.All(),
+		Policies: []*policy.Policy{w.parse("test", spec)}, Formats: formats.All(formats.Config{}),
 		Source: w.client, Tags: w.client, Now: w.clock.now, Timeout: 3 * time.Second,
 	}
 	for _, c := range change {

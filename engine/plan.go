@@ -3,7 +3,10 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
+	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust"
 )
@@ -32,8 +35,36 @@ type plannedRule struct {
 // authority is a named authority of a policy.
 type authority struct {
 	trust.Authority
+	policy       *planned
 	name, format string
-	key          string // names the authority in caches: policy hash and name
+	key          string          // names the authority in caches: policy hash and name
+	searcher     trust.Searcher  // nil: all that is published is looked at
+	versioned    trust.Versioned // nil: the trust material is all in the policy
+	warner       trust.Warner    // nil: it has no warnings
+}
+
+func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *authority {
+	one := &authority{Authority: made, policy: p, name: a.Name, format: a.Format}
+	one.searcher, _ = made.(trust.Searcher)
+	one.versioned, _ = made.(trust.Versioned)
+	one.warner, _ = made.(trust.Warner)
+	return one
+}
+
+// asked returns the key of a question about ref, with the trust material that is in use now.
+func (a *authority) asked(ref image.Ref) answerKey {
+	key := answerKey{authority: a.key, name: ref.Name(), digest: ref.Digest()}
+	if a.versioned != nil {
+		key.version = a.versioned.Version()
+	}
+	return key
+}
+
+func (a *authority) warnings(now time.Time) []string {
+	if a.warner == nil {
+		return nil
+	}
+	return a.warner.Warnings(now)
 }
 
 func compile(policies []*policy.Policy, formats []trust.Format) (*plan, error) {
@@ -63,7 +94,8 @@ func compile(policies []*policy.Policy, formats []trust.Format) (*plan, error) {
 func compileOne(doc *policy.Policy, formats map[string]trust.Format) (*planned, error) {
 	p := &planned{Policy: doc, authorities: map[string]*authority{}}
 	var errs []error
-	for _, a := range doc.Authorities {
+	for i := range doc.Authorities {
+		a := &doc.Authorities[i]
 		format, found := formats[a.Format]
 		if !found {
 			errs = append(errs, a.Section.Errorf("", "unknown format %q", a.Format))
@@ -74,7 +106,7 @@ func compileOne(doc *policy.Policy, formats map[string]trust.Format) (*planned, 
 			errs = append(errs, err)
 			continue
 		}
-		p.authorities[a.Name] = &authority{Authority: made, name: a.Name, format: a.Format}
+		p.authorities[a.Name] = newAuthority(p, a, made)
 	}
 	for _, r := range doc.Revoked {
 		revoked, err := newRevocation(doc.File, r)
@@ -101,8 +133,7 @@ func (p *planned) planRules() error {
 		r := &p.Rules[i]
 		rule := plannedRule{name: fmt.Sprintf("rules[%d] (line %d)", i, r.Line)}
 		if r.Require != nil {
-			seen := map[string]bool{}
-			if err := p.leaves(r.Require, seen, &rule.leaves); err != nil {
+			if err := p.leaves(r.Require, false, &rule.leaves); err != nil {
 				return fmt.Errorf("%s:%d: %w", p.File, r.Line, err)
 			}
 		}
@@ -111,11 +142,14 @@ func (p *planned) planRules() error {
 	return nil
 }
 
-// leaves collects the authorities of a tree in the order of the document.
-func (p *planned) leaves(r *policy.Requirement, seen map[string]bool, into *[]*authority) error {
+// leaves collects the authorities of a tree in the order of the document. Below a threshold that counts signers (counted), one proof
+// does not suffice: another one could be by the signer who is missing. What an authority found is shared between the rules, so that
+// one such rule makes it look at everything for all of them.
+func (p *planned) leaves(r *policy.Requirement, counted bool, into *[]*authority) error {
 	if r.Authority == "" {
+		counted = counted || r.Distinct && r.AtLeast > 1
 		for i := range r.Of {
-			if err := p.leaves(&r.Of[i], seen, into); err != nil {
+			if err := p.leaves(&r.Of[i], counted, into); err != nil {
 				return err
 			}
 		}
@@ -125,8 +159,10 @@ func (p *planned) leaves(r *policy.Requirement, seen map[string]bool, into *[]*a
 	if !found {
 		return fmt.Errorf("unknown authority %q", r.Authority)
 	}
-	if !seen[r.Authority] {
-		seen[r.Authority] = true
+	if counted {
+		a.searcher = nil
+	}
+	if !slices.Contains(*into, a) {
 		*into = append(*into, a)
 	}
 	return nil

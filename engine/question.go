@@ -8,6 +8,7 @@ import (
 
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust"
 )
 
 // question is one decision under way.
@@ -23,6 +24,8 @@ type question struct {
 	resolved  bool // the tag was resolved, or could not be
 	tagDigest image.Digest
 	tagErr    error
+
+	memory *memo // what was fetched for this question; nil until something must be fetched
 
 	cached             bool
 	resolving, hearing time.Duration
@@ -40,6 +43,14 @@ func (q *question) end() {
 	if q.cancel != nil {
 		q.cancel()
 	}
+}
+
+// source returns the registry as this question sees it.
+func (q *question) source() trust.Source {
+	if q.memory == nil {
+		q.memory = newMemo(q.engine.source, q.engine.config.Timeout)
+	}
+	return q.memory
 }
 
 // opinion is what one policy decided, and about which digest.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
@@ -30,7 +29,8 @@ func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *
 	start := q.engine.config.Now()
 	defer func() { q.hearing += q.engine.config.Now().Sub(start) }()
 	h := q.hear(p, rule, plan, q.ref.At(digest))
-	o.Authorities = h.attestations(plan, digest)
+	o.warnings = h.warnings(o.warnings, q.now)
+	o.Authorities = h.attestations(plan)
 	o.pin = rule.Digest == policy.PinDigest || rule.Digest == policy.InsecureReplaceDigest
 	switch p.holds(rule, h) {
 	case yes:
@@ -94,8 +94,9 @@ func (q *question) askAll(p *planned, rule *policy.Rule, open []*authority, ref 
 		finding
 	}
 	replies := make(chan reply, len(open))
+	src := q.source()
 	for _, a := range open {
-		go func() { replies <- reply{a, q.engine.consult(ctx, a, ref)} }()
+		go func() { replies <- reply{a, q.engine.consult(ctx, src, a, ref)} }()
 	}
 	for range open {
 		r := <-replies
@@ -116,99 +117,6 @@ func (p *planned) judge(f *finding) *finding {
 		return &finding{standing: Proved, proofs: kept}
 	}
 	return &finding{standing: Untrusted, err: trust.Untrusted("%s", by), revoked: by}
-}
-
-// recall returns what an authority said before, if it still holds.
-func (e *Engine) recall(a *authority, ref image.Ref, now time.Time) (*finding, bool) {
-	cached, found := e.answers.GetIfPresent(answerKey{a.key, ref.Name(), ref.Digest()})
-	if !found || !now.Before(cached.until) {
-		return nil, false
-	}
-	return cached.finding, true
-}
-
-// consult asks an authority and remembers its answer, unless it could not tell.
-func (e *Engine) consult(ctx context.Context, a *authority, ref image.Ref) finding {
-	key := answerKey{a.key, ref.Name(), ref.Digest()}
-	f, err := e.asking.do(ctx, key, e.config.Timeout, func(ctx context.Context) (finding, error) {
-		f := e.examine(ctx, a, ref)
-		e.remember(key, f)
-		return f, nil
-	})
-	if err != nil {
-		return finding{standing: Unclear, err: err}
-	}
-	return f
-}
-
-// examine has an authority find and check evidence, and does not take its word for more than it asked.
-func (e *Engine) examine(ctx context.Context, a *authority, ref image.Ref) finding {
-	evidence, err := a.Find(ctx, e.source, ref)
-	if err != nil {
-		return refused(err)
-	}
-	now := e.config.Now()
-	proofs, err := a.Check(ref, evidence, now)
-	if err != nil {
-		return refused(err)
-	}
-	for i := range proofs {
-		if err := sound(&proofs[i], ref, now); err != nil {
-			return refused(err)
-		}
-	}
-	if len(proofs) == 0 {
-		return refused(trust.Untrusted("nothing was proved"))
-	}
-	if r, ok := a.Authority.(trust.Rememberer); ok {
-		for _, p := range proofs {
-			if err := r.Remember(ctx, p); err != nil {
-				return finding{standing: Unclear, err: err}
-			}
-		}
-	}
-	return finding{standing: Proved, proofs: proofs}
-}
-
-// sound refuses a proof that is about another image, names nobody or no longer holds.
-func sound(p *trust.Proof, ref image.Ref, now time.Time) error {
-	switch {
-	case p.Digest.IsZero() || p.Digest != ref.Digest():
-		return trust.Untrusted("the proof is about another image")
-	case len(p.Signers) == 0:
-		return trust.Untrusted("the proof names no signer")
-	case !p.Expires.IsZero() && !now.Before(p.Expires):
-		return trust.Untrusted("the proof no longer holds")
-	}
-	return nil
-}
-
-func refused(err error) finding {
-	switch {
-	case !trust.IsNo(err):
-		return finding{standing: Unclear, err: err}
-	case errors.Is(err, trust.ErrUnsigned):
-		return finding{standing: Unsigned, err: err}
-	}
-	return finding{standing: Untrusted, err: err}
-}
-
-// remember keeps an answer until the soonest of its time and the ends of its proofs. "Cannot tell" is never kept.
-func (e *Engine) remember(key answerKey, f finding) {
-	now := e.config.Now()
-	until := now.Add(e.config.RefusalTTL)
-	switch f.standing {
-	case Unclear, Unasked:
-		return
-	case Proved:
-		until = now.Add(e.config.TTL)
-		for i := range f.proofs {
-			if end := f.proofs[i].Expires; !end.IsZero() && end.Before(until) {
-				until = end
-			}
-		}
-	}
-	e.answers.Set(key, answer{finding: &f, until: until})
 }
 
 // unclear returns why it could not be told.
@@ -253,34 +161,4 @@ func (h *hearing) refusal(plan *plannedRule) string {
 		return "too few different signers vouch"
 	}
 	return strings.Join(reasons, "; ")
-}
-
-func (h *hearing) attestations(plan *plannedRule, digest image.Digest) []Attestation {
-	list := make([]Attestation, len(plan.leaves))
-	for i, a := range plan.leaves {
-		list[i] = attest(a, h.said(a), digest)
-	}
-	return list
-}
-
-func attest(a *authority, f *finding, digest image.Digest) Attestation {
-	at := Attestation{Authority: a.name, Format: a.format, Standing: f.standing}
-	if f.err != nil {
-		at.Reason = f.err.Error()
-	}
-	if f.standing != Proved {
-		return at
-	}
-	p := &f.proofs[0]
-	at.SignedAt, at.Expires, at.Log, at.Weakened = p.SignedAt, p.Expires, p.Log, p.Weakened
-	at.Digest = p.Digest
-	s := &p.Signers[0]
-	at.Key, at.Signer = s.Key, s.Key
-	if len(s.Chain) > 0 {
-		at.Signer, at.Issuer, at.Serial = s.Chain[0].Subject, s.Chain[0].Issuer, s.Chain[0].Serial
-	}
-	if s.Identity != (trust.Identity{}) {
-		at.Signer, at.Issuer = s.Identity.Subject, s.Identity.Issuer
-	}
-	return at
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
@@ -58,10 +59,19 @@ func (r *revocation) takesBack(p *trust.Proof) bool {
 }
 
 func (r *revocation) isAbout(s *trust.Signer) bool {
-	if r.Identity != nil && (s.Identity.Issuer != r.Identity.Issuer || s.Identity.Subject != r.Identity.Subject) {
+	if r.Identity != nil && !hasIdentity(s, r.Identity) {
 		return false
 	}
 	return (r.Key == "" || hasKey(s, r.Key)) && (r.Serial == "" || r.hasSerial(s))
+}
+
+// hasIdentity looks at all names of a signer: which of them a format calls the subject must not decide whether a revocation is heard.
+// A signer without an identity provider, with a certificate of an own authority, has no issuer to compare; the name alone decides.
+func hasIdentity(s *trust.Signer, id *policy.Identity) bool {
+	if s.Identity.Issuer != "" && s.Identity.Issuer != id.Issuer {
+		return false
+	}
+	return s.Identity.Subject == id.Subject || slices.Contains(s.Names, id.Subject)
 }
 
 func hasKey(s *trust.Signer, key string) bool {

@@ -93,12 +93,15 @@ type Attestation struct {
 	Standing  Standing         `json:"outcome"`
 	Digest    image.Digest     `json:"digest,omitzero"`  // that was proved: the image's, or its child's
 	Signer    string           `json:"signer,omitempty"` // identity, subject of a certificate, or fingerprint of a key
+	Names     []string         `json:"names,omitempty"`  // all names of the signer's certificate, if it has more than one
 	Issuer    string           `json:"issuer,omitempty"`
 	Serial    string           `json:"serial,omitempty"`
-	Key       string           `json:"key,omitempty"` // fingerprint of the signer's key
+	Key       string           `json:"key,omitempty"`       // fingerprint of the signer's key
+	Signature []byte           `json:"signature,omitempty"` // what the signer wrote, where it stands apart from the certificate
 	SignedAt  time.Time        `json:"signedAt,omitzero"`
 	Expires   time.Time        `json:"expires,omitzero"`
 	Log       []trust.LogEntry `json:"log,omitempty"`
+	Attested  []trust.Attested `json:"attested,omitempty"` // attestations that were demanded and proved
 	Weakened  []string         `json:"weakened,omitempty"`
 	Reason    string           `json:"reason,omitempty"`
 }

@@ -77,6 +77,26 @@ type Rememberer interface {
 	Remember(ctx context.Context, p Proof) error
 }
 
+// Searcher is implemented by authorities whose evidence comes in pieces, each of which may suffice.
+type Searcher interface {
+	// Search finds as Find does, but returns as soon as enough says of the evidence found so far that it suffices. enough costs
+	// what Check costs; it is called by one goroutine at a time, each time with all that was found. Errors are those of Find.
+	Search(ctx context.Context, src Source, ref image.Ref, enough func(Evidence) bool) (Evidence, error)
+}
+
+// Versioned is implemented by authorities whose trust material changes while the policy stays the same. What was decided with
+// another version is not reused.
+type Versioned interface {
+	// Version names the trust material in use. It is cheap and does no I/O.
+	Version() string
+}
+
+// Warner is implemented by authorities that have something to say about their section of the policy, or about the age of their
+// trust material, that is no error. Each warning names its place in the policy, where it has one.
+type Warner interface {
+	Warnings(now time.Time) []string
+}
+
 // Resolver is implemented by authorities whose trust data, not the registry, name the digest of a tag.
 type Resolver interface {
 	Resolve(ctx context.Context, src Source, ref image.Ref, now time.Time) (image.Digest, error)
@@ -138,6 +158,7 @@ type Descriptor struct {
 // Evidence is the bytes that were found for an image, each item for itself. The zero value proves nothing.
 type Evidence struct {
 	Items []Item
+	Left  int // pieces that are published too and were not looked at, because there are more than MaxSignatures
 }
 
 // Item is one piece of evidence.
@@ -154,8 +175,16 @@ type Proof struct {
 	Signers  []Signer     // who vouches, all of them needed; at least one
 	SignedAt time.Time    // when, as far as the format knows; zero if it does not
 	Expires  time.Time    // the first instant at which the proof no longer holds; zero if it does not end by itself
-	Log      []LogEntry   // transparency logs that witnessed it
+	Log      []LogEntry   // transparency logs that witnessed the first signer's signature
 	Weakened []string     // the policy's fields that made the check weaker, for the verdict
+	Attested []Attested   // attestations that were demanded and proved; their signers are among Signers
+}
+
+// Attested is an attestation that was proved.
+type Attested struct {
+	PredicateType string    `json:"predicateType"`
+	Signer        string    `json:"signer"` // identity, subject of a certificate, or fingerprint of a key
+	SignedAt      time.Time `json:"signedAt,omitzero"`
 }
 
 // Signer is somebody who signed.
@@ -164,8 +193,12 @@ type Signer struct {
 	Key string
 	// Identity is set where an identity provider's word stands behind a short-lived key.
 	Identity Identity
+	// Names are all subject alternative names of the signer's certificate; Identity.Subject is one of them where it is set.
+	Names []string
 	// Chain is the signer's certificates, the leaf first, if it has any.
 	Chain []Certificate
+	// Signature is what the signer wrote, where the format has a signature apart from the certificate.
+	Signature []byte
 }
 
 // ID names a signer so that two proofs by the same one are told from proofs by two: the identity where there is one, else the key.
@@ -192,6 +225,8 @@ type Certificate struct {
 
 // LogEntry is an entry of a transparency log.
 type LogEntry struct {
-	ID    string `json:"id"`
-	Index int64  `json:"index"`
+	ID                   string    `json:"id"` // of the log: hex of its key ID
+	Index                int64     `json:"index"`
+	IntegratedTime       time.Time `json:"integratedTime,omitzero"`       // by the log's own clock; Rekor v2 gives none
+	SignedEntryTimestamp []byte    `json:"signedEntryTimestamp,omitempty"` // the log's promise (Rekor v1), base64 in JSON
 }

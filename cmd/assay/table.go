@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/trust"
 )
 
 // isTerminal reports whether w is a terminal that a person looks at.
@@ -122,6 +124,7 @@ func because(v *engine.Verdict) string {
 	if len(lines) == 0 || v.Outcome != engine.Allowed {
 		lines = append(lines, v.Reason)
 	}
+	lines = append(lines, weakenedElsewhere(v.Also)...)
 	for _, w := range v.Warnings {
 		lines = append(lines, "warning: "+w)
 	}
@@ -139,10 +142,37 @@ func vouched(at *engine.Attestation) string {
 	if !at.SignedAt.IsZero() {
 		s += " on " + at.SignedAt.UTC().Format("2006-01-02 15:04")
 	}
+	s += listed(", log index ", at.Log, func(l trust.LogEntry) string { return strconv.FormatInt(l.Index, 10) })
+	s += listed(", attested ", at.Attested, func(t trust.Attested) string { return t.PredicateType })
 	if len(at.Weakened) > 0 {
 		s += " (weakened: " + strings.Join(at.Weakened, ", ") + ")"
 	}
 	return s
+}
+
+// listed writes what there are with a word before them, or nothing.
+func listed[T any](word string, all []T, write func(T) string) string {
+	if len(all) == 0 {
+		return ""
+	}
+	texts := make([]string, len(all))
+	for i := range all {
+		texts[i] = write(all[i])
+	}
+	return word + strings.Join(texts, " and ")
+}
+
+// weakenedElsewhere shows what made the checks of further policies weaker: nobody should have to read JSON for that.
+func weakenedElsewhere(also []engine.Decision) []string {
+	var lines []string
+	for i := range also {
+		for j := range also[i].Authorities {
+			if at := &also[i].Authorities[j]; at.Standing == engine.Proved && len(at.Weakened) > 0 {
+				lines = append(lines, "policy "+also[i].Policy+": "+vouched(at))
+			}
+		}
+	}
+	return lines
 }
 
 // hints prints the next step for what went wrong, each once.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/assay-dev/assay/image"
@@ -15,10 +17,14 @@ type Source struct {
 	mu        sync.Mutex
 	manifests map[string]trust.Manifest // by repository and tag or digest
 	blobs     map[string][]byte         // by repository and digest
+	referrers map[string]referrers      // by repository and subject
 	requests  int
 	failAt    int
 	fault     error
 }
+
+// referrers are descriptors by their digest.
+type referrers map[image.Digest]trust.Descriptor
 
 var _ trust.Source = (*Source)(nil)
 
@@ -47,6 +53,21 @@ func (s *Source) PutBlob(ref image.Ref, content []byte) image.Digest {
 	d := image.SHA256(content)
 	s.blobs[key(ref, d.String())] = content
 	return d
+}
+
+// PutReferrer lists d among the referrers of ref's digest, whatever is stored under d's digest and whatever that says. It takes the place
+// of what Referrers would make of a stored manifest. A manifest that names its subject is listed without it.
+func (s *Source) PutReferrer(ref image.Ref, d trust.Descriptor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := key(ref, ref.Digest().String())
+	if s.referrers == nil {
+		s.referrers = map[string]referrers{}
+	}
+	if s.referrers[k] == nil {
+		s.referrers[k] = referrers{}
+	}
+	s.referrers[k][d.Digest] = d
 }
 
 // FailAt makes the request with number n, counted from 1, fail with err, and starts to count anew. With n = 0 none fails.
@@ -102,14 +123,15 @@ func (s *Source) Blob(ctx context.Context, ref image.Ref, d trust.Descriptor, li
 	return append([]byte(nil), blob...), nil
 }
 
-// Referrers implements trust.Source.
+// Referrers implements trust.Source. The list has another order each time: registries promise none.
 func (s *Source) Referrers(ctx context.Context, ref image.Ref) ([]trust.Descriptor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.request(ctx); err != nil {
 		return nil, err
 	}
-	var list []trust.Descriptor
+	listed := s.referrers[key(ref, ref.Digest().String())]
+	list := slices.Collect(maps.Values(listed))
 	for k, m := range s.manifests {
 		var body struct {
 			ArtifactType string            `json:"artifactType"`
@@ -118,7 +140,7 @@ func (s *Source) Referrers(ctx context.Context, ref image.Ref) ([]trust.Descript
 				Digest string `json:"digest"`
 			} `json:"subject"`
 		}
-		if k != key(ref, m.Digest.String()) || json.Unmarshal(m.Bytes, &body) != nil || body.Subject.Digest != ref.Digest().String() {
+		if _, found := listed[m.Digest]; found || k != key(ref, m.Digest.String()) || json.Unmarshal(m.Bytes, &body) != nil || body.Subject.Digest != ref.Digest().String() {
 			continue
 		}
 		list = append(list, trust.Descriptor{

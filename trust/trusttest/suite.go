@@ -27,6 +27,9 @@ type Suite struct {
 	// PublishMalformed publishes, one call each, evidence that cannot be read: wrong types, cut content, too much of it, a small
 	// piece that grows when it is unpacked. The keys name the cases.
 	PublishMalformed map[string]func(t *testing.T, src *Source, ref image.Ref)
+	// PublishFlood publishes n pieces of junk, such as anybody who may push can, and last and newest what Publish publishes. nil: the
+	// format has one place for one piece of evidence.
+	PublishFlood func(t *testing.T, src *Source, ref image.Ref, n int)
 	// NamesRepository says that the evidence of Publish names the repository, so that a copy in another one proves nothing.
 	NamesRepository bool
 }
@@ -50,8 +53,15 @@ func Run(t *testing.T, s Suite) {
 	t.Run("zero evidence", s.zeroEvidence)
 	t.Run("check neither changes nor keeps evidence", s.evidenceStays)
 	t.Run("T45 junk beside the evidence", s.junk)
+	t.Run("T45 flood", s.flood)
 	t.Run("T47 damaged evidence", s.damaged)
 	t.Run("concurrent use", s.concurrent)
+	if _, ok := s.Authority(t).(trust.Searcher); ok {
+		t.Run("search finds what find finds", s.searchAll)
+		t.Run("search stops when it suffices", s.searchStops)
+		t.Run("T46 a fault during a search", s.searchFaults)
+		t.Run("cancelled search", s.searchCancelled)
+	}
 }
 
 // decide finds and checks as the engine does.

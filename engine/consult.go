@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/trust"
+)
+
+// recall returns what an authority said before, if it still holds.
+func (e *Engine) recall(a *authority, ref image.Ref, now time.Time) (*finding, bool) {
+	cached, found := e.answers.GetIfPresent(a.asked(ref))
+	if !found || !now.Before(cached.until) {
+		return nil, false
+	}
+	return cached.finding, true
+}
+
+// consult asks an authority and remembers its answer, unless it could not tell. Whoever asks the same meanwhile gets the same answer,
+// which is looked for in the source of the first.
+func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, ref image.Ref) finding {
+	key := a.asked(ref)
+	f, err := e.asking.do(ctx, key, e.config.Timeout, func(ctx context.Context) (finding, error) {
+		f := e.examine(ctx, src, a, ref)
+		if a.asked(ref) == key { // else the trust material changed meanwhile, and nobody knows which of the two was used
+			e.remember(key, f)
+		}
+		return f, nil
+	})
+	if err != nil {
+		return finding{standing: Unclear, err: err}
+	}
+	return f
+}
+
+// examine has an authority find and check evidence, and does not take its word for more than it asked.
+func (e *Engine) examine(ctx context.Context, src trust.Source, a *authority, ref image.Ref) finding {
+	proofs, err := e.prove(ctx, src, a, ref)
+	if err != nil {
+		return refused(err)
+	}
+	if r, ok := a.Authority.(trust.Rememberer); ok {
+		for _, p := range proofs {
+			if err := r.Remember(ctx, p); err != nil {
+				return finding{standing: Unclear, err: err}
+			}
+		}
+	}
+	return finding{standing: Proved, proofs: proofs}
+}
+
+// prove finds evidence until it suffices, or all of it, and checks it. The time of a check is one instant.
+func (e *Engine) prove(ctx context.Context, src trust.Source, a *authority, ref image.Ref) ([]trust.Proof, error) {
+	if a.searcher == nil {
+		evidence, err := a.Find(ctx, src, ref)
+		if err != nil {
+			return nil, err
+		}
+		return check(a, ref, evidence, e.config.Now())
+	}
+	s := search{authority: a, ref: ref, now: e.config.Now()}
+	evidence, err := a.searcher.Search(ctx, src, ref, s.enough)
+	switch {
+	case s.bug != nil:
+		return nil, s.bug
+	case err != nil:
+		return nil, err
+	case s.proofs != nil:
+		return s.proofs, nil
+	}
+	return check(a, ref, evidence, s.now)
+}
+
+// search is a look for evidence under way that ends as soon as something suffices.
+type search struct {
+	authority *authority
+	ref       image.Ref
+	now       time.Time
+	proofs    []trust.Proof // that sufficed; nil: nothing has yet
+	bug       *BugError
+}
+
+// enough reports whether evidence has a proof that the policy does not take back. A format may call it on a goroutine of its own, where
+// a panic would end the process.
+func (s *search) enough(ev trust.Evidence) (yes bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.bug, yes = &BugError{Value: v, Stack: debug.Stack()}, true
+		}
+	}()
+	proofs, err := check(s.authority, s.ref, ev, s.now)
+	if err != nil {
+		return false
+	}
+	if kept, _ := s.authority.policy.standing(proofs); len(kept) == 0 {
+		return false
+	}
+	s.proofs = proofs
+	return true
+}
+
+// check has an authority check evidence. Each of its proofs must be sound, and there must be one.
+func check(a *authority, ref image.Ref, ev trust.Evidence, now time.Time) ([]trust.Proof, error) {
+	proofs, err := a.Check(ref, ev, now)
+	if err != nil {
+		return nil, err
+	}
+	for i := range proofs {
+		if err := sound(&proofs[i], ref, now); err != nil {
+			return nil, err
+		}
+	}
+	if len(proofs) == 0 {
+		return nil, trust.Untrusted("nothing was proved")
+	}
+	return proofs, nil
+}
+
+// sound refuses a proof that is about another image, names nobody or no longer holds.
+func sound(p *trust.Proof, ref image.Ref, now time.Time) error {
+	switch {
+	case p.Digest.IsZero() || p.Digest != ref.Digest():
+		return trust.Untrusted("the proof is about another image")
+	case len(p.Signers) == 0:
+		return trust.Untrusted("the proof names no signer")
+	case !p.Expires.IsZero() && !now.Before(p.Expires):
+		return trust.Untrusted("the proof no longer holds")
+	}
+	return nil
+}
+
+func refused(err error) finding {
+	switch {
+	case !trust.IsNo(err):
+		return finding{standing: Unclear, err: err}
+	case errors.Is(err, trust.ErrUnsigned):
+		return finding{standing: Unsigned, err: err}
+	}
+	return finding{standing: Untrusted, err: err}
+}
+
+// remember keeps an answer until the soonest of its time and the ends of its proofs. "Cannot tell" is never kept.
+func (e *Engine) remember(key answerKey, f finding) {
+	now := e.config.Now()
+	until := now.Add(e.config.RefusalTTL)
+	switch f.standing {
+	case Unclear, Unasked:
+		return
+	case Proved:
+		until = now.Add(e.config.TTL)
+		for i := range f.proofs {
+			if end := f.proofs[i].Expires; !end.IsZero() && end.Before(until) {
+				until = end
+			}
+		}
+	}
+	e.answers.Set(key, answer{finding: &f, until: until})
+}
