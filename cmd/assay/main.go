@@ -149,6 +149,7 @@ wherever an image can be stopped.
 		a.verifyCommand(),
 		a.signCommand(),
 		a.policyCommand(),
+		a.trustCommand(),
 		a.demoCommand(),
 		a.versionCommand(),
 	)

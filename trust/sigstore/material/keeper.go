@@ -1,0 +1,222 @@
+package material
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/tuf"
+)
+
+// PublicGoodMirror is the TUF repository of Sigstore's public good instance.
+const PublicGoodMirror = tuf.DefaultMirror
+
+// Config says where material is kept and how it is fetched. The zero value keeps it in memory and can fetch the public good instance.
+type Config struct {
+	Cache     string                                // folder of copies on disk, in the layout of cosign initialize; empty: memory only
+	Default   Default                               // what the installation gives
+	Transport http.RoundTripper                     // nil: an own one
+	Proxy     func(*http.Request) (*url.URL, error) // of the own transport; nil: none
+	UserAgent string                                //
+	Now       func() time.Time                      // nil: time.Now
+	MaxStale  time.Duration                         // of fetched material for which nothing else is said; 0: DefaultMaxStale
+	Log       *slog.Logger                          // of what happens in the background; nil: nothing is logged
+	KMS       map[string]Provider                   // by the scheme of references, such as "hashivault"
+}
+
+// Provider returns the public key of a key management service that ref names. It obeys ctx.
+type Provider func(ctx context.Context, ref *url.URL) (*Key, error)
+
+// TUF is a TUF repository that has a trusted_root.json.
+type TUF struct {
+	Mirror string // http or https URL
+	Root   []byte // the first root.json that is trusted
+}
+
+// Keeper keeps the trust material of a process: each kind once, refreshed by Run or Refresh. It is safe for concurrent use.
+type Keeper struct {
+	config    Config
+	fetcher   *fetcher
+	installed *installed
+
+	mu      sync.Mutex
+	mirrors map[string]*mirror
+	keys    map[string]*remoteKey
+	wake    chan struct{} // has a value after something was added
+}
+
+// New checks a configuration whole, and everything that the installation gives. It reads the cache; it connects to nothing.
+func New(c Config) (*Keeper, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxStale < 0 {
+		return nil, fmt.Errorf("trust material: MaxStale %s is negative", c.MaxStale)
+	}
+	c.MaxStale = cmp.Or(c.MaxStale, DefaultMaxStale)
+	k := &Keeper{
+		config: c, fetcher: newFetcher(c),
+		mirrors: map[string]*mirror{}, keys: map[string]*remoteKey{}, wake: make(chan struct{}, 1),
+	}
+	var err error
+	if k.installed, err = c.Default.read(); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// PublicGood returns the material of Sigstore's public good instance: the newer of the copy on disk and the one in the program.
+func (k *Keeper) PublicGood(maxStale time.Duration) Source {
+	m := k.mirror(PublicGoodMirror, PublicGoodRoot(), k.shared(PublicGoodMirror), nil, embeddedRoot)
+	return k.aged(m, maxStale)
+}
+
+// TUF returns the material of a TUF repository. Equal repositories with equal first roots share one copy.
+func (k *Keeper) TUF(t TUF, maxStale time.Duration) (Source, error) {
+	mirror, err := checkMirror(t.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFirstRoot(t.Root); err != nil {
+		return nil, fmt.Errorf("TUF repository %s: first root: %w", mirror, err)
+	}
+	if mirror == PublicGoodMirror && string(t.Root) == string(PublicGoodRoot()) {
+		return k.PublicGood(maxStale), nil
+	}
+	var own *folder
+	if k.config.Cache != "" {
+		// Two URLs can have one name in the shared layout, and who writes a policy does not choose what others find there.
+		own = &folder{path: filepath.Join(k.config.Cache, folderName(mirror)+"-"+repositoryID(mirror, t.Root)[:16])}
+	}
+	return k.aged(k.mirror(mirror, t.Root, own, k.shared(mirror), nil), maxStale), nil
+}
+
+func (k *Keeper) aged(m *mirror, maxStale time.Duration) *aged {
+	if maxStale <= 0 {
+		maxStale = k.config.MaxStale
+	}
+	return &aged{from: m, maxStale: maxStale}
+}
+
+// shared returns the folder that cosign uses for a mirror.
+func (k *Keeper) shared(mirror string) *folder {
+	if k.config.Cache == "" {
+		return nil
+	}
+	return sharedFolder(k.config.Cache, mirror)
+}
+
+func sharedFolder(cache, mirror string) *folder {
+	return &folder{path: filepath.Join(cache, folderName(mirror))}
+}
+
+// mirror returns the one that keeps a repository, with its copy on disk if there is a good one.
+func (k *Keeper) mirror(url string, first []byte, own, other *folder, start func() (*Root, error)) *mirror {
+	id := repositoryID(url, first)
+	if own != nil {
+		id += own.path
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if m := k.mirrors[id]; m != nil {
+		return m
+	}
+	m := newMirror(k, url, first, own, other, start)
+	k.mirrors[id] = m
+	k.notify()
+	return m
+}
+
+// unregistered returns a mirror that is never fetched.
+func (k *Keeper) unregistered(url string, first []byte, own, other *folder, start func() (*Root, error)) *mirror {
+	return newMirror(k, url, first, own, other, start)
+}
+
+// notify tells Run that something was added.
+func (k *Keeper) notify() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// repositoryID tells repositories apart.
+func repositoryID(mirror string, first []byte) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %s %s", len(mirror), mirror, first)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// folderName is the name of a mirror's folder in the layout of cosign initialize.
+func folderName(mirror string) string { return tuf.URLToPath(mirror) }
+
+// checkMirror returns the URL of a mirror in the form in which URLs are compared.
+func checkMirror(text string) (string, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return "", fmt.Errorf("TUF repository %q is no http or https URL; write https://tuf.example", clip(text))
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("TUF repository %s: credentials, query and fragment have no place in its URL; remove them", u.Redacted())
+	case slices.Contains(strings.Split(u.Path, "/"), ".."):
+		return "", fmt.Errorf("TUF repository %q: the path leaves itself; remove the dots", clip(text))
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// source is what a keeper refreshes.
+type refreshed interface {
+	refresh(ctx context.Context) error
+	// empty reports whether there is nothing to use, not even a copy on disk.
+	empty() bool
+	label() string
+}
+
+// all returns what is refreshed, in a stable order.
+func (k *Keeper) all() []refreshed {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var found []refreshed
+	for _, m := range k.mirrors {
+		found = append(found, m)
+	}
+	for _, key := range k.keys {
+		found = append(found, key)
+	}
+	slices.SortFunc(found, func(a, b refreshed) int { return strings.Compare(a.label(), b.label()) })
+	return found
+}
+
+// Prepare fetches what was never fetched and of which there is no copy. It is for programs that decide once and end. After an error the
+// sources can be used; those concerned cannot tell.
+func (k *Keeper) Prepare(ctx context.Context) error {
+	return refreshAll(ctx, slices.DeleteFunc(k.all(), func(r refreshed) bool { return !r.empty() }))
+}
+
+// Refresh fetches everything that can be fetched, now.
+func (k *Keeper) Refresh(ctx context.Context) error { return refreshAll(ctx, k.all()) }
+
+// refreshAll refreshes side by side. A deadline is not shared: what hangs does not keep others waiting.
+func refreshAll(ctx context.Context, all []refreshed) error {
+	errs := make([]error, len(all))
+	var group sync.WaitGroup
+	for i, r := range all {
+		group.Go(func() { errs[i] = r.refresh(ctx) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
