@@ -15,6 +15,8 @@ import (
 
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust/formats"
+	"github.com/assay-dev/assay/trust/sigstore"
+	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
 const root = ".."
@@ -99,7 +101,7 @@ var block = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 // Every policy on a page is one that the program reads.
 func TestPoliciesOnPagesCanBeRead(t *testing.T) {
 	var names []string
-	for _, f := range formats.All() {
+	for _, f := range formats.All(formats.Config{}) {
 		names = append(names, f.Name())
 	}
 	count := 0
@@ -129,7 +131,11 @@ func TestPoliciesOnPagesCanBeRead(t *testing.T) {
 
 func compileAuthority(t *testing.T, page string, a policy.Authority) {
 	t.Helper()
-	for _, f := range formats.All() {
+	keeper, err := material.New(material.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range formats.All(formats.Config{Sigstore: sigstore.Config{Material: keeper}}) {
 		if f.Name() != a.Format {
 			continue
 		}
@@ -202,6 +208,7 @@ func TestFieldsAndFlagsAreAllOnTheirPages(t *testing.T) {
 		written       string // how the page writes a name
 	}{
 		{"policy/wire.go", "docs/reference/policy.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
+		{"trust/sigstore/options.go", "docs/formats/sigstore.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
 		{"trust/certificate/options.go", "docs/formats/certificate.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
 		{"registry/settings.go", "docs/reference/cli.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
 		{"engine/verdict.go", "docs/reference/verdict.md", regexp.MustCompile(`json:"([a-zA-Z]+)`), ""},

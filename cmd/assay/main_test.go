@@ -162,7 +162,7 @@ func TestUsageErrors(t *testing.T) {
 	}{
 		{"unknown command", []string{"verfy"}, "unknown command"},
 		{"unknown flag", []string{"verify", "--polcy", "x", "y"}, "see assay verify --help"},
-		{"no policy", []string{"verify", "x"}, `required flag(s) "policy" not set`},
+		{"no policy", []string{"verify", "x"}, "nobody to trust"},
 		{"no image", []string{"verify", "-p", s.policy}, "no image to decide about"},
 		{"absent policy", []string{"verify", "-p", "nowhere.yaml", "x"}, "nowhere.yaml"},
 		{"broken policy", []string{"verify", "-p", broken, "x"}, "broken.yaml:5:3"},
@@ -224,7 +224,7 @@ func TestCompletionVersionSchema(t *testing.T) {
 	}{
 		{[]string{"completion", "bash"}, "__start_assay"},
 		{[]string{"version"}, "assay "},
-		{[]string{"version", "-o", "json"}, `"formats":["certificate"]`},
+		{[]string{"version", "-o", "json"}, `"formats":["sigstore","certificate"]`},
 		{[]string{"policy", "schema"}, `"$schema"`},
 		{[]string{"__complete", "verify", "-o", ""}, "json"},
 	} {

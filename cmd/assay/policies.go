@@ -15,6 +15,8 @@ import (
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/registry"
 	"github.com/assay-dev/assay/trust/formats"
+	"github.com/assay-dev/assay/trust/sigstore"
+	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
 // policyFlag adds the flag that names policies.
@@ -28,7 +30,7 @@ func policyFlag(cmd *cobra.Command) *[]string {
 
 func formatNames() []string {
 	var names []string
-	for _, f := range formats.All() {
+	for _, f := range formats.All(formats.Config{}) {
 		names = append(names, f.Name())
 	}
 	return names
@@ -110,11 +112,12 @@ func loadPolicy(file string) (*policy.Policy, error) {
 	}, formatNames())
 }
 
-// newEngine makes the engine for policies that were loaded; timeout is for one decision, 0 is the default. Errors are the user's: the policies cannot be used.
-func (a *app) newEngine(policies []*policy.Policy, client *registry.Client, timeout time.Duration) (*engine.Engine, error) {
+// newEngine makes the engine for policies that were loaded, and prints what their authorities warn of. timeout is for one decision, 0 is
+// the default. Errors are the user's: the policies cannot be used.
+func (a *app) newEngine(policies []*policy.Policy, client *registry.Client, keeper *material.Keeper, timeout time.Duration) (*engine.Engine, error) {
 	e, err := engine.New(engine.Config{
 		Policies: policies,
-		Formats:  formats.All(),
+		Formats:  formats.All(formats.Config{Sigstore: sigstore.Config{Material: keeper}}),
 		Source:   client,
 		Tags:     client,
 		Now:      a.now,
@@ -122,6 +125,9 @@ func (a *app) newEngine(policies []*policy.Policy, client *registry.Client, time
 	})
 	if err != nil {
 		return nil, usageError("%w", err)
+	}
+	for _, w := range e.Warnings() {
+		fmt.Fprintf(a.stderr, "assay: warning: %s\n", w)
 	}
 	return e, nil
 }

@@ -59,7 +59,11 @@ func (a *app) checkedPolicies(paths []string) ([]*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.newEngine(policies, client, 0); err != nil {
+	keeper, err := a.keeper()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.newEngine(policies, client, keeper, 0); err != nil {
 		return nil, err
 	}
 	return policies, nil
@@ -189,7 +193,7 @@ func (a *app) policySchemaCommand() *cobra.Command {
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			options := map[string]any{}
-			for _, f := range formats.All() {
+			for _, f := range formats.All(formats.Config{}) {
 				options[f.Name()] = f.Options()
 			}
 			schema, err := policy.Schema(options)

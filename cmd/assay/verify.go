@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
 // Limits of what verify reads.
@@ -25,49 +27,75 @@ const (
 
 // verifyOptions are the flags of verify.
 type verifyOptions struct {
-	policies   []string
-	imagesFile string
-	output     string
-	parallel   int
-	timeout    time.Duration
-	point      string
-	namespace  string
+	policies    []string
+	trust       *oneShot
+	imagesFile  string
+	output      string
+	parallel    int
+	timeout     time.Duration
+	point       string
+	namespace   string
+	metricsFile string
 }
 
-func (a *app) verifyCommand() *cobra.Command {
-	var o verifyOptions
-	cmd := &cobra.Command{
-		Use:   "verify IMAGE... --policy FILE",
-		Short: "Decide whether images may run, and say why",
-		Long: strings.TrimSpace(`
-Verify decides about each image by the policy and prints who vouched for it, or
-why it may not run and what to do.
+const verifyHelp = `Verify decides about each image and prints who vouched for it, or why it may not
+run and what to do.
 
-` + exitCodes),
-		Example: unwrapped(`
-  # one image, one policy
+Whose word counts is said by a policy, or by flags for this one call; these have
+cosign's names and make a policy, which --print-policy prints. Expressions
+(…-regexp) are compared with the whole of a text, other than cosign's.
+
+` + exitCodes
+
+const verifyExamples = `  # one image, one policy
   assay verify --policy policy.yaml registry.example/app:1
+
+  # signed with a key
+  assay verify --key cosign.pub registry.example/app:1
+
+  # signed by a workflow on GitHub, without keys
+  assay verify --certificate-oidc-issuer https://token.actions.githubusercontent.com \
+    --certificate-identity https://github.com/acme/app/.github/workflows/release.yml@refs/heads/main \
+    registry.example/app:1
+
+  # signed with certificates of an own authority
+  assay verify --ca-roots ca.pem --certificate-identity builder@acme.example registry.example/app:1
+
+  # without a way to the internet: logs and authorities come from a file
+  assay verify --key cosign.pub --trusted-root trusted_root.json registry.example/app:1
+
+  # from flags to a policy
+  assay verify --key cosign.pub --print-policy > policy.yaml
 
   # all images of a cluster, as JSON, one verdict a line
   kubectl get pods -A -o jsonpath='{.items[*].spec.containers[*].image}' | tr ' ' '\n' |
     assay verify --policy policies/ --images-file - -o json
 
   # in a pipeline: the exit code decides
-  assay verify --policy policy.yaml "$IMAGE" || exit`),
+  assay verify --policy policy.yaml "$IMAGE" || exit`
+
+func (a *app) verifyCommand() *cobra.Command {
+	var o verifyOptions
+	cmd := &cobra.Command{
+		Use:     "verify [flags] IMAGE...",
+		Short:   "Decide whether images may run, and say why",
+		Long:    strings.TrimSpace(verifyHelp),
+		Example: verifyExamples,
 	}
-	paths := policyFlag(cmd)
-	registries := a.registryFlags(cmd)
 	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringArrayVarP(&o.policies, "policy", "p", nil, "policy `FILE`, or folder of *.yaml and *.yml files; may be repeated")
+	o.trust = a.oneShotFlags(cmd)
 	f.StringVar(&o.imagesFile, "images-file", "", "`FILE` with one image a line, - for standard input; # begins a comment")
 	f.StringVarP(&o.output, "output", "o", "table", "table, or json: one verdict a line")
 	f.IntVar(&o.parallel, "parallel", 8, "how many images are decided at once")
 	f.DurationVar(&o.timeout, "timeout", engine.DefaultTimeout, "how long one image may take")
 	f.StringVar(&o.point, "point", "cli", "the enforcement point to answer for: "+strings.Join(policy.Points(), ", "))
 	f.StringVar(&o.namespace, "namespace", "", "the Kubernetes namespace to answer for")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		o.policies = *paths
-		return a.verify(cmd.Context(), o, registries, args)
-	}
+	f.StringVar(&o.metricsFile, "metrics-file", "", "write metrics of this run to `FILE`, for the node exporter's textfile collector")
+	registries := a.registryFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), o, registries, args) }
+	cmd.SetFlagErrorFunc(verifyFlagError)
 	registerWords(cmd, "output", "table", "json")
 	registerWords(cmd, "point", policy.Points()...)
 	return cmd
@@ -88,6 +116,11 @@ func (o *verifyOptions) check() error {
 		return usageError("--parallel %d: want 1 to %d", o.parallel, maxParallel)
 	case o.timeout <= 0:
 		return usageError("--timeout %v: want more than 0", o.timeout)
+	case o.imagesFile == "-" && slices.Contains(o.trust.keys, "-"):
+		return usageError("--key - and --images-file -: standard input can be read once only")
+	}
+	if err := checkMetricsFile(o.metricsFile); err != nil {
+		return usageError("--metrics-file: %w", err)
 	}
 	for _, known := range policy.Points() {
 		if o.point == known {
@@ -101,13 +134,16 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 	if err := o.check(); err != nil {
 		return err
 	}
-	images, err := a.images(o.imagesFile, args)
+	policies, document, err := o.load()
 	if err != nil {
 		return err
 	}
-	policies, err := loadPolicies(o.policies)
+	if o.trust.print {
+		return a.printPolicy(document)
+	}
+	images, err := a.images(o.imagesFile, args)
 	if err != nil {
-		return usageError("%w", err)
+		return err
 	}
 	a.warn(policies)
 	client, err := registries.client()
@@ -115,13 +151,59 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 		return err
 	}
 	defer client.CloseIdleConnections()
-	e, err := a.newEngine(policies, client, o.timeout)
+	keeper, err := a.keeper()
 	if err != nil {
 		return err
 	}
+	e, err := a.newEngine(policies, client, keeper, o.timeout)
+	if err != nil {
+		return err
+	}
+	a.prepare(ctx, keeper, o.timeout)
 	request := policy.Request{Point: o.point, Namespace: o.namespace, HasNamespace: o.namespace != ""}
 	verdicts := a.decideAll(ctx, e, o, request, images)
+	a.writeMetrics(o.metricsFile, verdicts, keeper.Statuses(a.now()))
 	return a.answer(o.output, verdicts)
+}
+
+// prepare fetches trust material that was never fetched, before anything is decided. That it cannot be had is told here; the
+// authorities that need it cannot tell then.
+func (a *app) prepare(ctx context.Context, keeper *material.Keeper, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := keeper.Prepare(ctx); err != nil {
+		fmt.Fprintf(a.stderr, "assay: warning: trust material: %s\n", err)
+	}
+}
+
+// load returns the policies that the flags name, or the one that they stand for with its document.
+func (o *verifyOptions) load() ([]*policy.Policy, []byte, error) {
+	given := o.trust.given()
+	switch {
+	case len(o.policies) > 0 && len(given) > 0:
+		return nil, nil, withHint(usageError("--policy beside --%s: a policy says all of whom to trust", given[0].Name),
+			"--print-policy prints the policy that flags stand for; put it beside the others, or what it says into one")
+	case len(o.policies) > 0 && o.trust.print:
+		return nil, nil, usageError("--policy beside --print-policy: the policy is written already")
+	case len(o.policies) == 0:
+		p, document, err := o.trust.policy()
+		return []*policy.Policy{p}, document, err
+	}
+	if err := checkPolicyNames(o.policies); err != nil {
+		return nil, nil, err
+	}
+	policies, err := loadPolicies(o.policies)
+	if err != nil {
+		return nil, nil, usageError("%w", err)
+	}
+	return policies, nil, nil
+}
+
+func (a *app) printPolicy(document []byte) error {
+	if _, err := a.stdout.Write(document); err != nil {
+		return &exitError{code: exitCannotTell, err: fmt.Errorf("standard output: %w", err)}
+	}
+	return nil
 }
 
 func (a *app) warn(policies []*policy.Policy) {

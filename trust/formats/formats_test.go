@@ -10,7 +10,7 @@ import (
 
 func TestAllFormatsHaveOneNameAndOptions(t *testing.T) {
 	names := map[string]bool{}
-	for _, f := range formats.All() {
+	for _, f := range formats.All(formats.Config{}) {
 		if !regexp.MustCompile(`^[a-z][a-z0-9]*$`).MatchString(f.Name()) || names[f.Name()] {
 			t.Errorf("name %q is malformed or taken", f.Name())
 		}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/assay-dev/assay/engine"
+)
+
+// written returns what metrics write.
+func written(t *testing.T, m *metrics) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "assay.prom")
+	if err := m.write(file); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func lacks(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("%q is missing in\n%s", line, text)
+		}
+	}
+}
+
+// A run leaves its counts in the file, in place of those of the run before, and nothing beside it.
+func TestMetricsFile(t *testing.T) {
+	s := newStage(t)
+	folder := t.TempDir()
+	file := filepath.Join(folder, "assay.prom")
+	if err := os.WriteFile(file, []byte("old\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good, bad, down := s.host+"/shop/api:1", s.host+"/shop/web:1", s.cases[7].image
+	r := runAssay(t, "", "verify", "-p", s.policy, "--metrics-file", file, good, bad, down, "registry.example./app")
+	content, err := os.ReadFile(file)
+	if err != nil || r.code != exitDenied {
+		t.Fatalf("exit %d, error %v\n%s", r.code, err, r.stderr)
+	}
+	lacks(t, string(content),
+		`assay_decisions_total{mode="enforce",outcome="allowed"} 1`,
+		`assay_decisions_total{mode="enforce",outcome="denied"} 1`,
+		`assay_decisions_total{mode="enforce",outcome="could-not-tell"} 1`,
+		`assay_decisions_total{mode="none",outcome="denied"} 1`,
+		`assay_authority_outcomes_total{format="certificate",outcome="proved"} 1`,
+		`assay_authority_outcomes_total{format="certificate",outcome="untrusted"} 1`,
+		`assay_decision_duration_seconds_count 4`,
+	)
+	if !strings.Contains(string(content), `assay_build_info{goversion="go`) || strings.Contains(string(content), "old") {
+		t.Errorf("got\n%s", content)
+	}
+	info, err := os.Stat(file)
+	if entries, _ := os.ReadDir(folder); err != nil || len(entries) != 1 || info.Mode().Perm() != 0o644 {
+		t.Errorf("%d files, mode %v, error %v", len(entries), info.Mode(), err)
+	}
+}
+
+// What cannot be written is said before anything is decided; devices are not replaced by files.
+func TestMetricsFileMustBeReplaceable(t *testing.T) {
+	s := newStage(t)
+	folder := t.TempDir()
+	// A pipe stands for devices: what a broken check replaces here must not be one of this machine's.
+	pipe, link := filepath.Join(folder, "pipe.prom"), filepath.Join(folder, "link.prom")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(s.policy, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{pipe, link, folder, filepath.Join(folder, "nowhere", "assay.prom"), filepath.Join(s.policy, "assay.prom")} {
+		s.server.ResetRequests()
+		r := runAssay(t, "", "verify", "-p", s.policy, "--metrics-file", file, s.host+"/shop/api:1")
+		if r.code != exitUsage || !strings.Contains(r.stderr, "assay: --metrics-file: ") || len(s.server.Requests()) != 0 {
+			t.Errorf("%s: got exit %d\n%s", file, r.code, r.stderr)
+		}
+	}
+}
+
+// Metrics that cannot be written after all are a warning: the verdicts stand.
+func TestMetricsChangeNoVerdict(t *testing.T) {
+	var stderr bytes.Buffer
+	a := &app{stderr: &stderr}
+	a.writeMetrics(filepath.Join(t.TempDir(), "nowhere", "assay.prom"), make([]engine.Verdict, 1), nil)
+	if !strings.HasPrefix(stderr.String(), "assay: warning: --metrics-file: ") {
+		t.Errorf("got %q", stderr.String())
+	}
+}
+
+// T20: each field that weakened a proof is counted by its name, and only where the proof was used.
+func TestT20_WeakenedProofsAreCounted(t *testing.T) {
+	m := newMetrics()
+	heard := func(s engine.Standing) []engine.Attestation {
+		return []engine.Attestation{{Format: "sigstore", Standing: s, Weakened: []string{"insecureIgnoreLog", "signedRepository: ignore", "7"}}}
+	}
+	m.observe(&engine.Verdict{Decision: engine.Decision{Authorities: heard(engine.Proved)}, Also: []engine.Decision{{Authorities: heard(engine.Proved)}}})
+	m.observe(&engine.Verdict{Decision: engine.Decision{Authorities: heard(engine.Untrusted)}})
+	text := written(t, m)
+	lacks(t, text, `assay_weakened_total{field="insecureIgnoreLog"} 2`, `assay_weakened_total{field="signedRepository"} 2`, `assay_weakened_total{field="other"} 2`,
+		`assay_authority_outcomes_total{format="sigstore",outcome="proved"} 2`, `assay_authority_outcomes_total{format="sigstore",outcome="untrusted"} 1`)
+}
+
+// T47: whatever the images are called, there are no more series, and nothing of a name is in them.
+func TestT47_LabelsHaveNothingOfImages(t *testing.T) {
+	m := newMetrics()
+	var before int
+	for i := range 1000 {
+		name := fmt.Sprintf("registry%d.example/app%d:x", i, i)
+		m.observe(&engine.Verdict{Image: name, Canonical: name, Pin: name, Decision: engine.Decision{
+			Mode: "enforce", Policy: name, Rule: name, Outcome: engine.Denied, Reason: name, Authorities: []engine.Attestation{{
+				Authority: name, Format: "certificate", Standing: engine.Proved, Signer: name, Issuer: name, Reason: name,
+				Weakened: []string{"signedRepository: " + name},
+			}},
+		}})
+		if i == 0 {
+			before = strings.Count(written(t, m), "\n")
+		}
+	}
+	text := written(t, m)
+	if got := strings.Count(text, "\n"); got != before || strings.Contains(text, "registry") || strings.Contains(text, "app") {
+		t.Errorf("%d lines became %d\n%s", before, got, text)
+	}
+}
+
+func TestMaterialMetrics(t *testing.T) {
+	m := newMetrics()
+	m.material("public-good", 36*time.Hour, false)
+	m.material("mirror.example", 240*time.Hour, true)
+	lacks(t, written(t, m), `assay_trust_material_age_seconds{source="public-good"} 129600`, `assay_trust_material_stale{source="public-good"} 0`,
+		`assay_trust_material_stale{source="mirror.example"} 1`)
+}
+
+// The page has every metric with its type and its labels, and no other.
+func TestMetricsAreOnTheirPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMetrics()
+	m.observe(&engine.Verdict{Decision: engine.Decision{Authorities: []engine.Attestation{{Standing: engine.Proved, Weakened: []string{"x"}}}}})
+	m.material("x", 0, false)
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, family := range families {
+		known[family.GetName()] = true
+		var labels []string
+		for _, pair := range family.GetMetric()[0].GetLabel() {
+			labels = append(labels, "`"+pair.GetName()+"`")
+		}
+		row := fmt.Sprintf("| `%s` | %s | %s |", family.GetName(), strings.ToLower(family.GetType().String()), strings.Join(labels, ", "))
+		if len(labels) == 0 {
+			row = fmt.Sprintf("| `%s` | %s | |", family.GetName(), strings.ToLower(family.GetType().String()))
+		}
+		if !strings.Contains(string(page), row) {
+			t.Errorf("docs/reference/metrics.md lacks %s", row)
+		}
+	}
+	for _, name := range regexp.MustCompile("\\| `(assay_[a-z_]+)`").FindAllStringSubmatch(string(page), -1) {
+		if !known[name[1]] {
+			t.Errorf("docs/reference/metrics.md has %s, which does not exist", name[1])
+		}
+	}
+	if len(known) != 7 {
+		t.Errorf("got %d metrics, want 7", len(known))
+	}
+}

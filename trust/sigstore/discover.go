@@ -1,0 +1,239 @@
+package sigstore
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/trust"
+	"github.com/assay-dev/assay/trust/sigstore/statement"
+)
+
+// Annotations by which evidence is put in order. They are anybody's word: nothing is proved by them.
+const (
+	annotationCreated       = "org.opencontainers.image.created"
+	annotationBundleType    = "dev.sigstore.bundle.predicateType"
+	annotationPredicateType = "predicateType"
+)
+
+// Tag returns the tag under which cosign keeps what is about an image: "sha256-<hex>.sig" for signatures, ".att" for attestations.
+func Tag(d image.Digest, suffix string) string {
+	return strings.Replace(d.String(), ":", "-", 1) + "." + suffix
+}
+
+// tagged lists the layers of the manifests under the tags of the image's digest.
+func (s *search) tagged(ctx context.Context) (list, error) {
+	var suffixes []string
+	if s.signed {
+		suffixes = append(suffixes, "sig")
+	}
+	if len(s.demanded) > 0 {
+		suffixes = append(suffixes, "att")
+	}
+	lists := make([]list, len(suffixes))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, suffix := range suffixes {
+		group.Go(func() (err error) {
+			lists[i], err = s.layersUnder(ctx, Tag(s.ref.Digest(), suffix))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return list{}, err
+	}
+	var all list
+	for _, l := range lists {
+		all.candidates = append(all.candidates, l.candidates...)
+		all.left += l.left
+	}
+	return all, nil
+}
+
+// layersUnder lists the layers of the manifest under a tag, the last added first.
+func (s *search) layersUnder(ctx context.Context, tag string) (list, error) {
+	tagged, err := s.ref.Tagged(tag)
+	if err != nil {
+		return list{}, err
+	}
+	m, err := s.src.Manifest(ctx, tagged)
+	if errors.Is(err, trust.ErrNotFound) {
+		return list{}, nil
+	}
+	if err != nil {
+		return list{}, fmt.Errorf("manifest %s: %w", tag, err)
+	}
+	doc, err := readManifest(m)
+	if err != nil {
+		// Something is published, and it proves nothing.
+		return list{candidates: []candidate{{name: tag, err: err}}}, nil
+	}
+	var all []candidate
+	for i, l := range slices.Backward(doc.Layers) {
+		if d, ok := l.descriptor(); ok && s.wants(l.Annotations[annotationPredicateType]) {
+			all = append(all, candidate{descriptor: d, name: fmt.Sprintf("%s[%d]", tag, i)})
+		}
+	}
+	s.promote(all)
+	return cut(all), nil
+}
+
+// promote brings signatures to the front whose certificate is for somebody who counts: where there are very many, what is plainly by
+// somebody else must not take their place.
+func (s *search) promote(all []candidate) {
+	if len(all) <= trust.MaxSignatures || !s.signer.byCertificate() {
+		return
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(s.rank(a), s.rank(b)) })
+}
+
+// rank is 0 for a candidate whose certificate names somebody who counts.
+func (s *search) rank(c candidate) int {
+	certs, err := parseCertificates(c.descriptor.Annotations[annotationCertificate])
+	if err != nil || len(certs) == 0 {
+		return 1
+	}
+	v := verifier{set: s.signer}
+	if _, err := v.owner(certs[0]); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// cut keeps as many candidates as are looked at.
+func cut(all []candidate) list {
+	if len(all) <= trust.MaxSignatures {
+		return list{candidates: all}
+	}
+	return list{candidates: all[:trust.MaxSignatures], left: len(all) - trust.MaxSignatures}
+}
+
+// wants reports whether evidence that says it is of a type can be of use. One that does not say may be.
+func (a *authority) wants(predicateType string) bool {
+	switch predicateType {
+	case "":
+		return true
+	case statement.CosignSign:
+		return a.signed
+	}
+	return slices.ContainsFunc(a.demanded, func(d demand) bool {
+		return d.predicateType == predicateType || d.predicateType == statement.TypeOf(predicateType)
+	})
+}
+
+// referrers lists the manifests that refer to the image and may hold evidence, the newest first. An incomplete list is used as far as
+// it goes: what it proves stays proved.
+func (s *search) referrers(ctx context.Context) (list, error) {
+	descriptors, err := s.src.Referrers(ctx, s.ref)
+	if err != nil && len(descriptors) == 0 {
+		return list{}, fmt.Errorf("referrers of %s: %w", s.ref.Digest(), err)
+	}
+	var all []candidate
+	for _, d := range descriptors {
+		if isReferrer(d.ArtifactType) && s.wants(d.Annotations[annotationBundleType]) {
+			all = append(all, candidate{descriptor: d, refers: true, name: "bundle " + d.Digest.String()})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int {
+		if c := created(b).Compare(created(a)); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.name, b.name) // whatever order the registry lists them in
+	})
+	l := cut(all)
+	l.err = err
+	return l, nil
+}
+
+func created(c candidate) time.Time {
+	t, err := time.Parse(time.RFC3339, c.descriptor.Annotations[annotationCreated])
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// isReferrer reports whether a manifest of an artifact type may hold evidence. Some registries tell the type of the configuration
+// in place of the artifact's, and some tell none.
+func isReferrer(artifactType string) bool {
+	switch artifactType {
+	case "", "application/vnd.oci.empty.v1+json", typeStatement,
+		"application/vnd.dev.cosign.artifact.sig.v1+json", "application/vnd.dev.cosign.artifact.att.v1+json",
+		"application/vnd.oci.image.config.v1+json":
+		return true
+	}
+	return isBundle(artifactType)
+}
+
+// manifest is what is read of an image manifest (OCI image specification, manifest.md).
+type manifest struct {
+	MediaType string            `json:"mediaType"`
+	Subject   *layer            `json:"subject"`
+	Layers    []layer           `json:"layers"`
+	Manifests []json.RawMessage `json:"manifests"`
+}
+
+type layer struct {
+	MediaType   string            `json:"mediaType"`
+	Digest      string            `json:"digest"`
+	Size        int64             `json:"size"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+// descriptor returns the descriptor of a layer that is evidence.
+func (l *layer) descriptor() (trust.Descriptor, bool) {
+	d, err := image.ParseDigest(l.Digest)
+	if err != nil || !isEvidence(l.MediaType) {
+		return trust.Descriptor{}, false
+	}
+	return trust.Descriptor{MediaType: l.MediaType, Digest: d, Size: l.Size, Annotations: l.Annotations}, true
+}
+
+// readManifest reads a manifest, and refuses one that could be read as an index too.
+func readManifest(m trust.Manifest) (*manifest, error) {
+	var doc manifest
+	if err := json.Unmarshal(m.Bytes, &doc); err != nil {
+		return nil, fmt.Errorf("malformed manifest: %w", err)
+	}
+	switch {
+	case doc.Manifests != nil:
+		return nil, errors.New("an index where a manifest is wanted")
+	case doc.MediaType != "" && m.MediaType != "" && doc.MediaType != m.MediaType:
+		return nil, fmt.Errorf("manifest of type %q was served as %q", clip(doc.MediaType), clip(m.MediaType))
+	}
+	return &doc, nil
+}
+
+// evidenceLayers returns the layers with evidence of a manifest that refers to an image.
+func evidenceLayers(m trust.Manifest, subject image.Digest) ([]trust.Descriptor, error) {
+	doc, err := readManifest(m)
+	if err != nil {
+		return nil, err
+	}
+	if doc.Subject == nil || doc.Subject.Digest != subject.String() {
+		return nil, errors.New("does not refer to the image")
+	}
+	var all []trust.Descriptor
+	for i := range doc.Layers {
+		if d, ok := doc.Layers[i].descriptor(); ok {
+			all = append(all, d)
+		}
+	}
+	switch {
+	case len(all) == 0:
+		return nil, errors.New("holds no evidence")
+	case len(all) > maxLayers:
+		return nil, fmt.Errorf("%d layers with evidence, at most %d are looked at", len(all), maxLayers)
+	}
+	return all, nil
+}
+
+// maxLayers bounds the layers with evidence of one manifest that refers to an image; cosign writes one.
+const maxLayers = 4

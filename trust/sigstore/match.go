@@ -1,0 +1,90 @@
+package sigstore
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// maxPattern bounds a pattern or an expression of the policy, in bytes.
+const maxPattern = 4 << 10
+
+// matcher matches whole texts: one text exactly, a pattern with wildcards, or an expression. The zero matcher matches nothing.
+type matcher struct {
+	exact   string
+	pattern *regexp.Regexp
+	loose   *regexp.Regexp // an expression without its anchors, to explain a refusal
+	text    string         // as the policy writes it
+}
+
+// newGlob compiles a pattern in which "*" stands for any characters but slashes and "**" for any characters.
+func newGlob(s string) (matcher, error) {
+	if len(s) > maxPattern {
+		return matcher{}, fmt.Errorf("%d bytes, at most %d are allowed; write a shorter one", len(s), maxPattern)
+	}
+	m := matcher{exact: s, text: s}
+	if !strings.Contains(s, "*") {
+		return m, nil
+	}
+	if strings.Contains(s, "***") {
+		return matcher{}, fmt.Errorf("%q: three stars mean nothing; write * or **", clip(s))
+	}
+	var b strings.Builder
+	for i, part := range strings.Split(s, "**") {
+		if i > 0 {
+			b.WriteString(`(?s:.*)`)
+		}
+		for j, literal := range strings.Split(part, "*") {
+			if j > 0 {
+				b.WriteString(`[^/]*`)
+			}
+			b.WriteString(regexp.QuoteMeta(literal))
+		}
+	}
+	re, err := anchored(b.String())
+	m.pattern = re
+	return m, err
+}
+
+// newRegExp compiles an expression (RE2), for the whole of a text.
+func newRegExp(s string) (matcher, error) {
+	if len(s) > maxPattern {
+		return matcher{}, fmt.Errorf("%d bytes, at most %d are allowed; write a shorter one", len(s), maxPattern)
+	}
+	// Compiled alone first: "a)|(b" would break out of the group that anchors it.
+	loose, err := regexp.Compile(s)
+	if err != nil {
+		return matcher{}, err
+	}
+	re, err := anchored(s)
+	if err != nil {
+		return matcher{}, err
+	}
+	return matcher{pattern: re, loose: loose, text: s}, nil
+}
+
+func anchored(s string) (*regexp.Regexp, error) { return regexp.Compile(`\A(?:` + s + `)\z`) }
+
+// given reports whether the policy says anything here.
+func (m *matcher) given() bool { return m.text != "" }
+
+// matches reports whether the whole of s fits. An empty text never does: what is absent satisfies nothing.
+func (m *matcher) matches(s string) bool {
+	if s == "" || m.text == "" {
+		return false
+	}
+	return m.exact != "" && s == m.exact || m.pattern != nil && m.pattern.MatchString(s)
+}
+
+// unescapedDot finds a dot in an expression that looks like the dot of a host name: between letters or digits, neither escaped nor
+// repeated. Such a dot matches any character.
+var unescapedDot = regexp.MustCompile(`(^|[^\\])[A-Za-z0-9]\.[A-Za-z0-9]`)
+
+// clip shortens foreign text for a message.
+func clip(s string) string {
+	const most = 120
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

@@ -1,0 +1,55 @@
+package sigstore
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxReasons bounds how many different reasons a message tells.
+const maxReasons = 3
+
+// refusals counts what proves nothing, by reason.
+type refusals struct {
+	total   int
+	reasons []reason // in the order in which they were met
+}
+
+type reason struct {
+	text  string
+	item  string // the first that was refused for it
+	count int
+}
+
+func (r *refusals) add(item string, err error) {
+	r.total++
+	text := err.Error()
+	for i := range r.reasons {
+		if r.reasons[i].text == text {
+			r.reasons[i].count++
+			return
+		}
+	}
+	if len(r.reasons) <= maxReasons {
+		r.reasons = append(r.reasons, reason{text: text, item: item, count: 1})
+	}
+}
+
+// String tells the reasons: "none of 3 signatures counts: …".
+func (r *refusals) String(what string) string {
+	if r.total == 1 {
+		return fmt.Sprintf("%s %s: %s", what, r.reasons[0].item, r.reasons[0].text)
+	}
+	var told []string
+	for i, one := range r.reasons {
+		if i == maxReasons {
+			told = append(told, "and more")
+			break
+		}
+		if one.count > 1 {
+			told = append(told, fmt.Sprintf("%s (%d of them)", one.text, one.count))
+			continue
+		}
+		told = append(told, one.text)
+	}
+	return fmt.Sprintf("none of %d %ss counts: %s", r.total, what, strings.Join(told, "; "))
+}

@@ -1,0 +1,384 @@
+package sigstore
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/tlog"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
+
+	"github.com/assay-dev/assay/trust"
+	"github.com/assay-dev/assay/trust/sigstore/material"
+)
+
+// demands is what an authority asks of every signature beside who made it.
+type demands struct {
+	logs, stamps int // distinct transparency logs and time-stamp authorities
+	ignoreLog    bool
+	ignoreSCT    bool
+}
+
+// vouched is a signature whose cryptography holds.
+type vouched struct {
+	signer   trust.Signer
+	signedAt time.Time // the earliest trusted time; zero: none
+	log      []trust.LogEntry
+	// from and until bound the time in which the result holds, where a certificate had to be valid now; zero: for ever.
+	from, until time.Time
+	weakened    []string
+}
+
+// holdsAt reports whether the result can be used at a time.
+func (v *vouched) holdsAt(now time.Time) bool {
+	return (v.from.IsZero() || !now.Before(v.from)) && (v.until.IsZero() || now.Before(v.until))
+}
+
+// witnesses is what logs and time-stamp authorities say of a signature.
+type witnesses struct {
+	log   []trust.LogEntry
+	times []time.Time
+	why   []error // of entries and stamps that do not count
+}
+
+// verifier checks the cryptography of pieces against one version of trust material.
+type verifier struct {
+	demands
+	set      *signerSet
+	material root.TrustedMaterial
+	now      time.Time
+}
+
+// dated reports whether a refusal may turn at another time.
+func (c *verifier) dated() bool { return c.ignoreLog && c.set.byCertificate() }
+
+// verify checks a piece. It does not look at what the piece says, only at who signed it, and when.
+func (c *verifier) verify(p *piece) (*vouched, error) {
+	if c.set.byCertificate() {
+		return c.verifyByCertificate(p)
+	}
+	return c.verifyByKey(p)
+}
+
+// noMaterial is trust material where none is needed: no log, no authority.
+var noMaterial root.TrustedMaterial = &root.BaseTrustedMaterial{}
+
+// keyed is trust material in which one key is under test.
+type keyed struct {
+	root.TrustedMaterial
+	key signature.Verifier
+}
+
+// PublicKeyVerifier implements root.TrustedMaterial.
+func (k keyed) PublicKeyVerifier(string) (root.TimeConstrainedVerifier, error) {
+	// The bounds of the policy are checked against trusted times, which the log's own is only one of.
+	return root.NewExpiringKey(k.key, time.Time{}, time.Time{}), nil
+}
+
+func (c *verifier) verifyByKey(p *piece) (*vouched, error) {
+	if p.cert != nil {
+		return nil, errors.New("carries a certificate, and a bare key is wanted")
+	}
+	k, public, err := c.signingKey(p)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := c.witness(p, keyed{c.material, public.Verifier()})
+	if err != nil {
+		return nil, err
+	}
+	if k.bounded() && len(seen.times) == 0 {
+		return nil, seen.because("the key counts for a time only, and no trusted time says when it signed")
+	}
+	for _, t := range seen.times {
+		if !k.validAt(t) {
+			return nil, fmt.Errorf("signed at %s, outside the time in which the key counts", stamp(t))
+		}
+	}
+	v := &vouched{signer: trust.Signer{Key: public.Fingerprint, Signature: p.content.Signature()}}
+	c.conclude(v, seen)
+	return v, nil
+}
+
+// signingKey returns the key of the set that made the signature.
+func (c *verifier) signingKey(p *piece) (*key, *material.Key, error) {
+	for i := range c.set.keys {
+		k := &c.set.keys[i]
+		public, err := k.source.Key(c.now)
+		if err != nil {
+			return nil, nil, &unclear{err}
+		}
+		if verifySignature(p, public.Verifier()) == nil {
+			return k, public, nil
+		}
+	}
+	if len(c.set.keys) == 1 {
+		return nil, nil, errors.New("not signed by the key of the policy")
+	}
+	return nil, nil, fmt.Errorf("not signed by any of the %d keys of the policy", len(c.set.keys))
+}
+
+// verifySignature checks the signature alone.
+func verifySignature(p *piece, v signature.Verifier) error {
+	sig := bytes.NewReader(p.content.Signature())
+	if p.message == nil {
+		return v.VerifySignature(sig, bytes.NewReader(nil), options.WithDigest(p.content.MessageSignatureContent().Digest()))
+	}
+	return v.VerifySignature(sig, bytes.NewReader(p.message))
+}
+
+func (c *verifier) verifyByCertificate(p *piece) (*vouched, error) {
+	if p.cert == nil {
+		return nil, errors.New("signed by a bare key, and a certificate is wanted")
+	}
+	who, err := c.owner(p.cert)
+	if err != nil {
+		return nil, err
+	}
+	public, err := material.NewKey(p.cert.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("key of the certificate: %w", err)
+	}
+	seen, err := c.witness(p, c.material)
+	if err != nil {
+		return nil, err
+	}
+	v := &vouched{}
+	chains, err := c.chains(p, seen, v)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkSCT(chains); err != nil {
+		return nil, err
+	}
+	if verifySignature(p, public.Verifier()) != nil {
+		return nil, errors.New("the signature is not by the key of its certificate")
+	}
+	about, _ := subjectOf(p.cert)
+	v.signer = trust.Signer{Key: public.Fingerprint, Identity: who, Names: about.names, Signature: p.content.Signature()}
+	for _, cert := range chains[0] {
+		v.signer.Chain = append(v.signer.Chain, trust.DescribeCertificate(cert))
+	}
+	c.conclude(v, seen)
+	return v, nil
+}
+
+// owner returns who a certificate is for, if the policy wants him. That is decided before any signature is checked: a foreign
+// certificate, of which there may be many, costs little.
+func (c *verifier) owner(cert *x509.Certificate) (trust.Identity, error) {
+	if c.set.pki != nil {
+		name, err := c.set.pki.match(cert)
+		return trust.Identity{Issuer: cert.Issuer.String(), Subject: name}, err
+	}
+	about, err := subjectOf(cert)
+	if err != nil {
+		return trust.Identity{}, err
+	}
+	return c.set.matchIdentity(about)
+}
+
+// chains returns the chains of a signer's certificate to a root, valid as a whole at each trusted time. Where the log is ignored and
+// nobody says when it was signed, they must be valid now.
+func (c *verifier) chains(p *piece, seen *witnesses, v *vouched) ([][]*x509.Certificate, error) {
+	leaf := withoutOtherName(p.cert)
+	var chains [][]*x509.Certificate
+	for _, t := range seen.times {
+		found, err := c.chainsAt(p, leaf, t)
+		if err != nil {
+			return nil, fmt.Errorf("certificate at %s, when it was used: %w", stamp(t), err)
+		}
+		chains = found
+	}
+	if len(seen.times) > 0 {
+		return chains, nil
+	}
+	if !c.ignoreLog {
+		return nil, seen.because("no trusted time says when the certificate was used: neither a time stamp nor a log that gives the time")
+	}
+	chains, err := c.chainsAt(p, leaf, c.now)
+	if err != nil {
+		return nil, seen.because(fmt.Sprintf("certificate now, as no trusted time says when it was used (it was valid from %s to %s): %v; have signatures time-stamped, or do not ignore the log",
+			stamp(p.cert.NotBefore), stamp(p.cert.NotAfter), err))
+	}
+	if v.from, v.until = validity(chains[0]); !v.holdsAt(c.now) {
+		return nil, seen.because(fmt.Sprintf("certificate: expired at %s, and no trusted time says when it was used", stamp(v.until)))
+	}
+	return chains, nil
+}
+
+func (c *verifier) chainsAt(p *piece, leaf *x509.Certificate, t time.Time) ([][]*x509.Certificate, error) {
+	if c.set.pki != nil {
+		return c.set.pki.chains(leaf, p.chain, t)
+	}
+	var errs []error
+	for _, authority := range c.material.FulcioCertificateAuthorities() {
+		chains, err := authority.Verify(leaf, t)
+		if err == nil && len(chains) > 0 {
+			return chains, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, fmt.Errorf("no certificate authority of the trust material stands behind it: %w", shortest(errs))
+}
+
+// shortest returns the most telling of several errors: of authorities that never saw a certificate and one that did but finds it
+// expired, the latter.
+func shortest(errs []error) error {
+	for _, err := range errs {
+		if invalid := (x509.CertificateInvalidError{}); errors.As(err, &invalid) {
+			return err
+		}
+	}
+	if len(errs) == 0 {
+		return errors.New("there is none")
+	}
+	return errs[len(errs)-1]
+}
+
+// validity returns the time in which all certificates of a chain are valid.
+func validity(chain []*x509.Certificate) (from, until time.Time) {
+	from, until = chain[0].NotBefore, chain[0].NotAfter
+	for _, c := range chain[1:] {
+		if c.NotBefore.After(from) {
+			from = c.NotBefore
+		}
+		if c.NotAfter.Before(until) {
+			until = c.NotAfter
+		}
+	}
+	return from, until
+}
+
+// withoutOtherName returns a certificate whose subject alternative names, which Go's library does not know all kinds of, are no
+// reason to refuse it: they were read before.
+func withoutOtherName(c *x509.Certificate) *x509.Certificate {
+	if len(c.UnhandledCriticalExtensions) == 0 {
+		return c
+	}
+	plain := *c
+	plain.UnhandledCriticalExtensions = nil
+	for _, oid := range c.UnhandledCriticalExtensions {
+		if !oid.Equal(cryptoutils.SANOID) {
+			plain.UnhandledCriticalExtensions = append(plain.UnhandledCriticalExtensions, oid)
+		}
+	}
+	return &plain
+}
+
+func (c *verifier) checkSCT(chains [][]*x509.Certificate) error {
+	if c.set.scts == 0 {
+		return nil
+	}
+	if err := verify.VerifySignedCertificateTimestamp(chains, c.set.scts, c.material); err != nil {
+		return fmt.Errorf("certificate transparency: %w", err)
+	}
+	return nil
+}
+
+// witness asks logs and time-stamp authorities, each counted once.
+func (c *verifier) witness(p *piece, m root.TrustedMaterial) (*witnesses, error) {
+	seen := &witnesses{}
+	if !c.ignoreLog {
+		if err := c.askLogs(p, m, seen); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.stamps) == 0 && c.stamps == 0 {
+		return seen, nil
+	}
+	stamps, refused, err := verify.VerifySignedTimestamp(&p.entity, m)
+	if err != nil {
+		return nil, fmt.Errorf("time stamps: %w", err)
+	}
+	seen.why = append(seen.why, refused...)
+	for _, s := range stamps {
+		seen.times = append(seen.times, s.Time)
+	}
+	if len(stamps) < c.stamps {
+		return nil, seen.because(fmt.Sprintf("time stamps by %d authorities that count, %d are wanted", len(stamps), c.stamps))
+	}
+	return seen, nil
+}
+
+// askLogs judges each log entry for itself; one that does not hold is left out. Several entries of one log count once.
+func (c *verifier) askLogs(p *piece, m root.TrustedMaterial, seen *witnesses) error {
+	logs := map[string]bool{}
+	for _, entry := range p.entries {
+		times, err := verifyEntry(p, entry, m)
+		if err != nil {
+			seen.why = append(seen.why, fmt.Errorf("log entry %d: %w", entry.LogIndex(), err))
+			continue
+		}
+		id := hex.EncodeToString([]byte(entry.LogKeyID()))
+		if logs[id] {
+			continue
+		}
+		logs[id] = true
+		found := trust.LogEntry{ID: id, Index: entry.LogIndex(), SignedEntryTimestamp: promise(entry)}
+		for _, t := range times {
+			found.IntegratedTime = t.Time.UTC()
+			seen.times = append(seen.times, t.Time)
+		}
+		seen.log = append(seen.log, found)
+	}
+	if len(logs) >= c.logs {
+		return nil
+	}
+	if len(p.entries) == 0 {
+		return fmt.Errorf("no entry of a transparency log; have signatures logged, or write insecureIgnoreLog: true")
+	}
+	return seen.because(fmt.Sprintf("entries of %d transparency logs that count, %d are wanted", len(logs), c.logs))
+}
+
+// verifyEntry judges one log entry. The library compares an entry in the form of Rekor v2 with the signature only where the checkpoint is
+// one of Rekor v2 too; in a tree of v1, whose origin ends in its number, it would take any such entry.
+func verifyEntry(p *piece, entry *tlog.Entry, m root.TrustedMaterial) ([]root.Timestamp, error) {
+	origin, _, _ := strings.Cut(entry.TransparencyLogEntry().GetInclusionProof().GetCheckpoint().GetEnvelope(), "\n")
+	if entry.IsRekorV2() && strings.Contains(origin, " ") {
+		return nil, errors.New("an entry of Rekor v2 in a tree of v1")
+	}
+	return verify.VerifyTlogEntry(p.with(entry), m, 1, true)
+}
+
+func promise(e *tlog.Entry) []byte {
+	return e.TransparencyLogEntry().GetInclusionPromise().GetSignedEntryTimestamp()
+}
+
+// because returns an error with the reasons why witnesses did not count.
+func (w *witnesses) because(text string) error {
+	if len(w.why) == 0 {
+		return errors.New(text)
+	}
+	return fmt.Errorf("%s: %w", text, errors.Join(w.why[0]))
+}
+
+// conclude completes a result.
+func (c *verifier) conclude(v *vouched, seen *witnesses) {
+	v.log = seen.log
+	if len(seen.times) > 0 {
+		v.signedAt = slices.MinFunc(seen.times, time.Time.Compare).UTC()
+	}
+	if c.ignoreLog {
+		v.weakened = append(v.weakened, "insecureIgnoreLog")
+	}
+	if c.ignoreSCT && c.set.identities != nil {
+		v.weakened = append(v.weakened, "insecureIgnoreSCT")
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// unclear marks an error of a check as "cannot tell".
+type unclear struct{ error }
+
+// Unwrap returns the cause.
+func (u *unclear) Unwrap() error { return u.error }
