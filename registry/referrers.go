@@ -122,6 +122,10 @@ func (s *session) fallback(ctx context.Context, d image.Digest) ([]trust.Descrip
 	if err != nil {
 		return nil, err
 	}
+	if m.Digest == d {
+		// Some tools that copy images tag the copy with its own digest, in the same words. An image does not refer to itself.
+		return []trust.Descriptor{}, nil
+	}
 	if m.MediaType != mediaTypeIndex {
 		return nil, fmt.Errorf("%s/%s:%s: is %q, not the index of the referrers", s.key.registry, s.key.repository, fallbackTag(d), clean(m.MediaType))
 	}

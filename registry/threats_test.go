@@ -343,6 +343,15 @@ func TestT46_FallbackTag(t *testing.T) {
 	s.Tag(repo, "sha256-"+subject.Hex(), child)
 	_, err = c.Referrers(t.Context(), ref)
 	wantCannotTell(t, err, "not the index of the referrers")
+	s.Tag(repo, "sha256-"+subject.Hex(), subject)
+	if list, err = c.Referrers(t.Context(), ref); err != nil || len(list) != 0 {
+		t.Errorf("an image under the tag of its own referrers: got %v, %v; want none", list, err)
+	}
+	index, _ := s.PushIndex(repo, "2.0", map[string]string{"linux/amd64": "a"})
+	s.Tag(repo, "sha256-"+index.Hex(), index)
+	if list, err = c.Referrers(t.Context(), tagged(t, s, "2.0").At(index)); err != nil || len(list) != 0 {
+		t.Errorf("an index under the tag of its own referrers: got %v, %v; want none", list, err)
+	}
 }
 
 // TestT46_UnknownNameDoesNotHideTheAPI shows that a repository that does not exist yet says nothing about its registry.
