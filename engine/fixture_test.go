@@ -22,6 +22,7 @@ import (
 	"github.com/assay-dev/assay/registry/registrytest"
 	"github.com/assay-dev/assay/trust/certificate"
 	"github.com/assay-dev/assay/trust/formats"
+	"github.com/assay-dev/assay/trust/sigstore"
 )
 
 // clock is a time that a test moves.
@@ -133,7 +134,7 @@ func (w *world) use(spec string, change ...func(*engine.Config)) {
 
 func (w *world) parse(name, spec string) *policy.Policy {
 	w.Helper()
-	p, err := policy.Parse(policy.Source{Name: name + ".yaml", Data: w.document(name, spec)}, []string{certificate.Name})
+	p, err := policy.Parse(policy.Source{Name: name + ".yaml", Data: w.document(name, spec)}, []string{certificate.Name, sigstore.Name})
 	if err != nil {
 		w.Fatalf("%v in\n%s", err, w.document(name, spec))
 	}

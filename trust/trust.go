@@ -80,7 +80,8 @@ type Rememberer interface {
 // Searcher is implemented by authorities whose evidence comes in pieces, each of which may suffice.
 type Searcher interface {
 	// Search finds as Find does, but returns as soon as enough says of the evidence found so far that it suffices. enough costs
-	// what Check costs; it is called by one goroutine at a time, each time with all that was found. Errors are those of Find.
+	// what Check costs; it is called by one goroutine at a time, each time with all that was found, and neither after it said yes nor
+	// after Search has returned. Errors are those of Find.
 	Search(ctx context.Context, src Source, ref image.Ref, enough func(Evidence) bool) (Evidence, error)
 }
 
@@ -127,6 +128,8 @@ type Section interface {
 }
 
 // Source is where evidence is found: the registry, as far as a format may see it. Whatever it returns by digest has that digest.
+//
+// What it returns is shared: a list may be sorted, but bytes and annotations must not be written to.
 //
 // Errors: ErrNotFound (wrapped) for what definitively does not exist; anything else means that it could not tell.
 type Source interface {
@@ -227,6 +230,6 @@ type Certificate struct {
 type LogEntry struct {
 	ID                   string    `json:"id"` // of the log: hex of its key ID
 	Index                int64     `json:"index"`
-	IntegratedTime       time.Time `json:"integratedTime,omitzero"`       // by the log's own clock; Rekor v2 gives none
+	IntegratedTime       time.Time `json:"integratedTime,omitzero"`        // by the log's own clock; Rekor v2 gives none
 	SignedEntryTimestamp []byte    `json:"signedEntryTimestamp,omitempty"` // the log's promise (Rekor v1), base64 in JSON
 }
