@@ -14,10 +14,10 @@ FUZZTIME ?= 20s
 VULNDB   ?=
 RUN      ?=
 
-.PHONY: help demo build test e2e lint bench fuzz mutants
+.PHONY: help demo build test e2e lint bench bench-peers fuzz mutants
 
 help: ## this list
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 demo: build ## eight images and what is decided about them, and why, in two minutes
 	@bin/assay demo
@@ -38,6 +38,10 @@ lint: ## gofmt, go vet, staticcheck, known vulnerabilities (VULNDB=file:///path 
 
 bench: ## benchmarks, and their ratios to what the same work costs at least
 	go test -run '^$$' -bench '$(or $(RUN),.)' -benchmem ./... | go run ./tools/benchratio
+
+bench-peers: build ## assay verify against cosign verify, as whole processes and cold: medians and ratios
+	@e2e/peers/install
+	@ASSAY_BENCH=1 go test -tags e2e ./e2e -count 1 -v -timeout 20m -run TestBenchPeers
 
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@FUZZTIME='$(FUZZTIME)' .ci/fuzz '$(RUN)'

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -33,21 +34,33 @@ type process struct {
 func start(ts *testscript.TestScript, logName, program string, args ...string) *process {
 	path, err := find(ts, program)
 	ts.Check(err)
-	log, err := os.OpenFile(ts.MkAbs(logName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	env := []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	p, err := launch(ts.MkAbs("."), ts.MkAbs(logName), env, path, args...)
 	ts.Check(err)
+	ts.Defer(p.end)
+	return p
+}
+
+// launch runs a program in a folder, with its output in a file.
+func launch(folder, logFile string, env []string, path string, args ...string) (*process, error) {
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(path, args...)
-	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	cmd.Dir = folder
+	cmd.Env = env
 	cmd.Stdout = log
 	cmd.Stderr = log
-	ts.Check(cmd.Start())
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
 	p := &process{cmd: cmd, log: log, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait() // how a peer ends tells nothing: it is always killed
 	}()
-	ts.Defer(p.end)
-	return p
+	return p, nil
 }
 
 // end stops the peer, gently at first.
@@ -103,8 +116,21 @@ func (p *process) output() string {
 
 // freePort returns a port of the loopback interface that nobody uses now.
 func freePort(ts *testscript.TestScript) int {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freePorts(1)
 	ts.Check(err)
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	return ports[0]
+}
+
+// freePorts returns n different ports of the loopback interface that nobody uses now.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer ln.Close()
+		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,10 +24,11 @@ func TestStories(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(bin, "assay")); err != nil {
 		t.Fatalf("%v: make build makes it", err)
 	}
+	shared := newSigstore(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "stories",
 		Setup: func(env *testscript.Env) error {
-			return setup(env, bin)
+			return setup(env, bin, shared)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ca":       cmdCA,
@@ -37,7 +39,9 @@ func TestStories(t *testing.T) {
 			"fill":     cmdFill,
 			"layout":   cmdLayout,
 			"needs":    cmdNeeds,
+			"offline":  cmdOffline,
 			"registry": cmdRegistry,
+			"sigstore": cmdSigstore,
 			"vault":    cmdVault,
 		},
 		RequireExplicitExec: true,
@@ -53,15 +57,21 @@ type world struct {
 	t          testscript.T
 	registries map[string]*registry
 	vault      *vault
+	sigstore   *sigstore // shared with the other stories
+	signs      bool      // sigstore was started
+	tuf        *tufRepository
+	mu         sync.Mutex
+	asked      []string // whom the story's programs wanted to reach
 }
 
-func setup(env *testscript.Env, bin string) error {
-	env.Values[worldKey{}] = &world{t: env.T(), registries: map[string]*registry{}}
+func setup(env *testscript.Env, bin string, shared *sigstore) error {
+	env.Values[worldKey{}] = &world{t: env.T(), registries: map[string]*registry{}, sigstore: shared}
 	docker := filepath.Join(env.WorkDir, "docker-config")
-	env.Setenv("PATH", strings.Join([]string{bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
+	env.Setenv("PATH", strings.Join([]string{bin, shared.bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("DOCKER_CONFIG", docker)
 	env.Setenv("NO_COLOR", "1")
+	env.Setenv("COSIGN_PASSWORD", "")
 	return os.MkdirAll(docker, 0o700)
 }
 
@@ -74,11 +84,11 @@ func peersOptional() bool {
 	return os.Getenv("ASSAY_E2E") == "optional" && os.Getenv("CI") != "true"
 }
 
-// cmdNeeds is "needs PROGRAM...": the story is about them.
+// cmdNeeds is "needs PROGRAM...": the story is about them. "sigstore" and "rekor1" stand for all that these are made of.
 func cmdNeeds(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "needs", neg)
 	var missing []string
-	for _, name := range args {
+	for _, name := range expand(args) {
 		if _, err := find(ts, name); err != nil {
 			missing = append(missing, name)
 		}
@@ -93,11 +103,24 @@ func cmdNeeds(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s", text)
 }
 
+// expand puts programs in the place of the names of what they make together.
+func expand(names []string) []string {
+	var all []string
+	for _, name := range names {
+		switch name {
+		case "sigstore":
+			all = append(all, "cosign", "fulcio", "rekor2", "timestamp-server")
+		case "rekor1":
+			all = append(all, "mariadbd", "mariadb-install-db", "mariadb", "trillian_log_server", "trillian_log_signer", "rekor-server")
+		default:
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
 // find looks a program up among those that a story can run.
 func find(ts *testscript.TestScript, name string) (string, error) {
-	if name == "vault" {
-		return vaultBinary()
-	}
 	if name == "dockerd" && os.Geteuid() != 0 {
 		return "", errors.New("dockerd needs root")
 	}

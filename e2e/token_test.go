@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -49,18 +51,42 @@ func (i *tokenIssuer) token(ts *testscript.TestScript, claims []string) string {
 		name, value, _ := strings.Cut(claim, "=")
 		payload[name] = value
 	}
-	signed := encode(ts, map[string]string{"alg": "ES256", "typ": "JWT"}) + "." + encode(ts, payload)
-	sum := sha256.Sum256([]byte(signed))
-	r, s, err := ecdsa.Sign(rand.Reader, i.key, sum[:])
+	token, err := signToken(i.key, payload)
 	ts.Check(err)
+	return token
+}
+
+// signToken makes a token with these claims: RS256 or ES256, by the kind of the key.
+func signToken(key crypto.Signer, claims map[string]any) (string, error) {
+	algorithm := "ES256"
+	if _, ok := key.(*rsa.PrivateKey); ok {
+		algorithm = "RS256"
+	}
+	header, err := json.Marshal(map[string]string{"alg": algorithm, "typ": "JWT"})
+	if err != nil {
+		return "", err
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	signed := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	sum := sha256.Sum256([]byte(signed))
+	signature, err := signSum(key, sum[:])
+	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), err
+}
+
+func signSum(key crypto.Signer, sum []byte) ([]byte, error) {
+	ec, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return key.Sign(rand.Reader, sum, crypto.SHA256)
+	}
+	r, s, err := ecdsa.Sign(rand.Reader, ec, sum)
+	if err != nil {
+		return nil, err
+	}
 	signature := make([]byte, 64) // r and s, 32 octets each (RFC 7518, section 3.4)
 	r.FillBytes(signature[:32])
 	s.FillBytes(signature[32:])
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
-}
-
-func encode(ts *testscript.TestScript, v any) string {
-	content, err := json.Marshal(v)
-	ts.Check(err)
-	return base64.RawURLEncoding.EncodeToString(content)
+	return signature, nil
 }

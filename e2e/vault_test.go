@@ -12,7 +12,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -39,22 +38,13 @@ type vault struct {
 	calls  []string
 }
 
-func vaultBinary() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(cache, "assay-peers", "bin", "vault")
-	_, err = os.Stat(path)
-	return path, err
-}
-
 // cmdVault is
 //
 //	vault start                    sets $VAULT_ADDR; vault-ca.pem is the CA of its PKI engine
 //	vault token VAR [CLAIM=VALUE…] a token as GitLab's id_tokens makes it, as $VAR
 //	vault calls                    prints the calls since the last time, without reads
 //	vault issue FILE TOKEN CN      logs in and has a certificate issued, as DIA's GitLab job does
+//	vault transit                  turns on the engine that signs with keys; $VAULT_TOKEN may do everything
 func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "vault", neg)
 	w := worldOf(ts)
@@ -69,8 +59,11 @@ func cmdVault(ts *testscript.TestScript, neg bool, args []string) {
 		w.vault.printCalls()
 	case len(args) == 4 && args[0] == "issue":
 		w.vault.issue(args[1], args[2], args[3])
+	case len(args) == 1 && args[0] == "transit":
+		w.vault.call("POST", "sys/mounts/transit", map[string]any{"type": "transit"})
+		ts.Setenv("VAULT_TOKEN", w.vault.token)
 	default:
-		ts.Fatalf("usage: vault start | token VAR [CLAIM=VALUE...] | calls | issue FILE TOKEN CN")
+		ts.Fatalf("usage: vault start | token VAR [CLAIM=VALUE...] | calls | issue FILE TOKEN CN | transit")
 	}
 }
 

@@ -1,4 +1,4 @@
-// Command vault is HashiCorp Vault's own core and HTTP API with the PKI engine and the JWT login, kept in memory and unsealed
+// Command vault is HashiCorp Vault's own core and HTTP API with the PKI and transit engines and the JWT login, kept in memory and unsealed
 // at start: a real Vault for the stories, at a third of the size of the full server.
 //
 // It prints its address and its root token as "ADDR TOKEN" and serves until it is killed.
@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	jwtauth "github.com/hashicorp/vault-plugin-auth-jwt"
 	"github.com/hashicorp/vault/builtin/logical/pki"
+	"github.com/hashicorp/vault/builtin/logical/transit"
 	vaulthttp "github.com/hashicorp/vault/http"
 	"github.com/hashicorp/vault/internalshared/configutil"
 	"github.com/hashicorp/vault/sdk/helper/consts"
@@ -46,7 +47,7 @@ func run(addr, cert, key string) error {
 		Logger:             logger,
 		DisableMlock:       true,
 		BuiltinRegistry:    builtins{},
-		LogicalBackends:    map[string]logical.Factory{"pki": pki.Factory},
+		LogicalBackends:    map[string]logical.Factory{"pki": pki.Factory, "transit": transit.Factory},
 		CredentialBackends: map[string]logical.Factory{"jwt": jwtauth.Factory},
 	})
 	if err != nil {
@@ -86,11 +87,11 @@ func listen(addr, cert, key string) (net.Listener, error) {
 	return tls.Listen("tcp", addr, &tls.Config{Certificates: []tls.Certificate{pair}})
 }
 
-// builtins is the registry of plugins that are compiled in: the PKI engine and the JWT login.
+// builtins is the registry of plugins that are compiled in: the PKI and transit engines and the JWT login.
 type builtins struct{}
 
 var plugins = map[consts.PluginType]map[string]logical.Factory{
-	consts.PluginTypeSecrets:    {"pki": pki.Factory},
+	consts.PluginTypeSecrets:    {"pki": pki.Factory, "transit": transit.Factory},
 	consts.PluginTypeCredential: {"jwt": jwtauth.Factory},
 }
 
