@@ -125,7 +125,7 @@ func (a *app) printDemo(cases []demoCase) (wrong int) {
 			wrong++
 			word += " (expected: " + c.want.String() + ")"
 		}
-		t.AppendRow(table.Row{c.story, plain(c.image), word, because(&c.verdict)})
+		t.AppendRow(table.Row{c.story, plain(c.image), word, because(&c.verdict, nil)})
 	}
 	fmt.Fprintln(a.stdout, t.Render())
 	fmt.Fprintf(a.stdout, "%d of %d verdicts are as expected\n", len(cases)-wrong, len(cases))

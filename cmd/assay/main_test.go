@@ -242,7 +242,7 @@ func TestForeignTextIsMadeHarmless(t *testing.T) {
 	v := engine.Verdict{Allowed: true, Decision: engine.Decision{Outcome: engine.Allowed, Authorities: []engine.Attestation{
 		{Authority: "ci", Standing: engine.Proved, Signer: "CN=x\nrelease: CN=Acme Release"},
 	}}}
-	if got := because(&v); strings.Contains(got, "\n") {
+	if got := because(&v, nil); strings.Contains(got, "\n") {
 		t.Errorf("a signer's name wrote a line of its own: %q", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,8 +44,8 @@ func width(w io.Writer) int {
 	return columns
 }
 
-// printTable prints a row for each image, and below it the hints.
-func (a *app) printTable(verdicts []engine.Verdict) error {
+// printTable prints a row for each image, and below it the hints. Warnings that were told already are left out.
+func (a *app) printTable(verdicts []engine.Verdict, told []string) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
@@ -59,7 +60,7 @@ func (a *app) printTable(verdicts []engine.Verdict) error {
 	})
 	for i := range verdicts {
 		v := &verdicts[i]
-		t.AppendRow(table.Row{plain(v.Image), shortDigest(v.Digest), a.paint(v), because(v)})
+		t.AppendRow(table.Row{plain(v.Image), shortDigest(v.Digest), a.paint(v), because(v, told)})
 	}
 	if _, err := fmt.Fprintln(a.stdout, t.Render()); err != nil {
 		return err
@@ -112,7 +113,7 @@ func verdictWord(v *engine.Verdict) (string, text.Color) {
 }
 
 // because says who vouched, or why the image may not run.
-func because(v *engine.Verdict) string {
+func because(v *engine.Verdict, told []string) string {
 	var lines []string
 	if v.Outcome == engine.Allowed {
 		for i := range v.Authorities {
@@ -126,7 +127,9 @@ func because(v *engine.Verdict) string {
 	}
 	lines = append(lines, weakenedElsewhere(v.Also)...)
 	for _, w := range v.Warnings {
-		lines = append(lines, "warning: "+w)
+		if !slices.Contains(told, w) {
+			lines = append(lines, "warning: "+w)
+		}
 	}
 	for i := range lines {
 		lines[i] = plain(lines[i])

@@ -27,7 +27,7 @@ func TestT20_PeopleSeeWhatWasWeakened(t *testing.T) {
 			{Policy: "second", Outcome: engine.Allowed, Authorities: []engine.Attestation{bare}},
 			{Policy: "third", Outcome: engine.Allowed, Authorities: []engine.Attestation{{Authority: "x", Standing: engine.Proved, Signer: "SHA256:def"}}},
 		},
-		Warnings: []string{"the roots are old"},
+		Warnings: []string{"the roots are old", "told already"},
 	}
 	want := []string{
 		"release: ci@acme.example by https://idp.example on 2026-10-01 12:00, log index 7 and 9, " +
@@ -35,7 +35,7 @@ func TestT20_PeopleSeeWhatWasWeakened(t *testing.T) {
 		"policy second: own: SHA256:abc (weakened: insecureIgnoreLog)",
 		"warning: the roots are old",
 	}
-	if diff := cmp.Diff(want, strings.Split(because(&v), "\n")); diff != "" {
+	if diff := cmp.Diff(want, strings.Split(because(&v, []string{"told already"}), "\n")); diff != "" {
 		t.Error(diff)
 	}
 }

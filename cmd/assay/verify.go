@@ -163,7 +163,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 	request := policy.Request{Point: o.point, Namespace: o.namespace, HasNamespace: o.namespace != ""}
 	verdicts := a.decideAll(ctx, e, o, request, images)
 	a.writeMetrics(o.metricsFile, verdicts, keeper.Statuses(a.now()))
-	return a.answer(o.output, verdicts)
+	return a.answer(o.output, verdicts, e.Warnings())
 }
 
 // prepare fetches trust material that was never fetched, before anything is decided. That it cannot be had is told here; the
@@ -282,8 +282,8 @@ func (a *app) decideAll(ctx context.Context, e *engine.Engine, o verifyOptions, 
 }
 
 // answer prints the verdicts and turns them into the exit code. This is the one place where verdicts become exit codes.
-func (a *app) answer(output string, verdicts []engine.Verdict) error {
-	if err := a.print(output, verdicts); err != nil {
+func (a *app) answer(output string, verdicts []engine.Verdict, told []string) error {
+	if err := a.print(output, verdicts, told); err != nil {
 		return &exitError{code: exitCannotTell, err: err}
 	}
 	code := exitAllowed
@@ -307,9 +307,9 @@ func (a *app) answer(output string, verdicts []engine.Verdict) error {
 	return &exitError{code: code}
 }
 
-func (a *app) print(output string, verdicts []engine.Verdict) error {
+func (a *app) print(output string, verdicts []engine.Verdict, told []string) error {
 	if output != "json" {
-		return a.printTable(verdicts)
+		return a.printTable(verdicts, told)
 	}
 	out := json.NewEncoder(a.stdout)
 	out.SetEscapeHTML(false)

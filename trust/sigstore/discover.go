@@ -42,7 +42,7 @@ func (s *search) tagged(ctx context.Context) (list, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	for i, suffix := range suffixes {
 		group.Go(func() (err error) {
-			lists[i], err = s.layersUnder(ctx, Tag(s.ref.Digest(), suffix))
+			lists[i], err = s.layersUnder(ctx, suffix)
 			return err
 		})
 	}
@@ -57,8 +57,9 @@ func (s *search) tagged(ctx context.Context) (list, error) {
 	return all, nil
 }
 
-// layersUnder lists the layers of the manifest under a tag, the last added first.
-func (s *search) layersUnder(ctx context.Context, tag string) (list, error) {
+// layersUnder lists the layers of the manifest under a tag of the image's digest, the last added first.
+func (s *search) layersUnder(ctx context.Context, suffix string) (list, error) {
+	tag := Tag(s.ref.Digest(), suffix)
 	tagged, err := s.ref.Tagged(tag)
 	if err != nil {
 		return list{}, err
@@ -78,7 +79,7 @@ func (s *search) layersUnder(ctx context.Context, tag string) (list, error) {
 	var all []candidate
 	for i, l := range slices.Backward(doc.Layers) {
 		if d, ok := l.descriptor(); ok && s.wants(l.Annotations[annotationPredicateType]) {
-			all = append(all, candidate{descriptor: d, name: fmt.Sprintf("%s[%d]", tag, i)})
+			all = append(all, candidate{descriptor: d, name: fmt.Sprintf(".%s[%d]", suffix, i)})
 		}
 	}
 	s.promote(all)
@@ -138,14 +139,14 @@ func (s *search) referrers(ctx context.Context) (list, error) {
 	var all []candidate
 	for _, d := range descriptors {
 		if isReferrer(d.ArtifactType) && s.wants(d.Annotations[annotationBundleType]) {
-			all = append(all, candidate{descriptor: d, refers: true, name: "bundle " + d.Digest.String()})
+			all = append(all, candidate{descriptor: d, refers: true, name: "bundle " + d.Digest.Hex()[:12]})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int {
 		if c := created(b).Compare(created(a)); c != 0 {
 			return c
 		}
-		return cmp.Compare(a.name, b.name) // whatever order the registry lists them in
+		return cmp.Compare(a.descriptor.Digest.String(), b.descriptor.Digest.String()) // whatever order the registry lists them in
 	})
 	l := cut(all)
 	l.err = err

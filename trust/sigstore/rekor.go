@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/assay-dev/assay/trust"
+	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
 const (
@@ -88,17 +89,31 @@ func (s *search) plausibleSigner(p *piece) []byte {
 			continue
 		}
 		v := verifier{set: set, now: time.Now(), material: noMaterial}
+		if r, err := s.root(v.now); err == nil && r != nil {
+			v.material = r
+		}
 		if p.cert == nil {
 			if _, k, err := v.signingKey(p); err == nil {
 				return publicPEM(k.Public)
 			}
 			continue
 		}
-		if _, err := v.owner(p.cert); err == nil {
+		if _, err := v.owner(p.cert); err == nil && v.plausible(p) {
 			return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})
 		}
 	}
 	return nil
+}
+
+// plausible reports whether a certificate is by an authority that counts and its key made the signature: both can be copied, and
+// neither made up.
+func (c *verifier) plausible(p *piece) bool {
+	public, err := material.NewKey(p.cert.PublicKey)
+	if err != nil || verifySignature(p, public.Verifier()) != nil {
+		return false
+	}
+	_, err = c.chainsAt(p, withoutOtherName(p.cert), p.cert.NotBefore)
+	return err == nil
 }
 
 func publicPEM(public crypto.PublicKey) []byte {
