@@ -65,9 +65,6 @@ func newRegExp(s string) (matcher, error) {
 
 func anchored(s string) (*regexp.Regexp, error) { return regexp.Compile(`\A(?:` + s + `)\z`) }
 
-// given reports whether the policy says anything here.
-func (m *matcher) given() bool { return m.text != "" }
-
 // matches reports whether the whole of s fits. An empty text never does: what is absent satisfies nothing.
 func (m *matcher) matches(s string) bool {
 	if s == "" || m.text == "" {

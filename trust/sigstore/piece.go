@@ -1,13 +1,10 @@
 package sigstore
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
-
-	"github.com/secure-systems-lab/go-securesystemslib/dsse"
-	"github.com/sigstore/sigstore-go/pkg/bundle"
 
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/trust"
@@ -135,11 +132,17 @@ func (p *piece) setEnvelope(payloadType string, payload, signature []byte, keyID
 		return err
 	}
 	p.statement = s
-	p.message = dsse.PAE(payloadType, payload)
-	p.content = &bundle.Envelope{Envelope: &dsse.Envelope{
-		PayloadType: payloadType,
-		Payload:     base64.StdEncoding.EncodeToString(payload),
-		Signatures:  []dsse.Signature{{KeyID: keyID, Sig: base64.StdEncoding.EncodeToString(signature)}},
-	}}
+	p.message = encode(payloadType, payload)
+	p.content = &envelope{payloadType: payloadType, payload: payload, signature: signature, keyID: keyID}
 	return nil
+}
+
+// encode returns what the signature of an envelope is over (DSSE, protocol.md, "PAE").
+func encode(payloadType string, payload []byte) []byte {
+	b := make([]byte, 0, len(payload)+len(payloadType)+32)
+	b = append(b, "DSSEv1 "...)
+	b = strconv.AppendInt(b, int64(len(payloadType)), 10)
+	b = append(append(append(b, ' '), payloadType...), ' ')
+	b = strconv.AppendInt(b, int64(len(payload)), 10)
+	return append(append(b, ' '), payload...)
 }

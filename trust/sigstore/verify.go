@@ -274,16 +274,6 @@ func withoutOtherName(c *x509.Certificate) *x509.Certificate {
 	return &plain
 }
 
-func (c *verifier) checkSCT(chains [][]*x509.Certificate) error {
-	if c.set.scts == 0 {
-		return nil
-	}
-	if err := verify.VerifySignedCertificateTimestamp(chains, c.set.scts, c.material); err != nil {
-		return fmt.Errorf("certificate transparency: %w", err)
-	}
-	return nil
-}
-
 // witness asks logs and time-stamp authorities, each counted once.
 func (c *verifier) witness(p *piece, m root.TrustedMaterial) (*witnesses, error) {
 	seen := &witnesses{}

@@ -237,10 +237,13 @@ func (r *reader) text() ([]byte, error) {
 // word reads a number, true, false or null.
 func (r *reader) word() []byte {
 	start := r.at
-	for r.at < len(r.data) && !bytes.ContainsRune([]byte(" \t\r\n,:]}"), rune(r.data[r.at])) {
-		r.at++
+	for ; r.at < len(r.data); r.at++ {
+		switch r.data[r.at] {
+		case ' ', '\t', '\r', '\n', ',', ':', ']', '}':
+			return r.data[start:r.at]
+		}
 	}
-	return r.data[start:r.at]
+	return r.data[start:]
 }
 
 // number decodes a number by its value, not by its spelling, which programs that pass a document on change: 7, 7.0 and 7e0 are one
