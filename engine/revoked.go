@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
@@ -45,17 +46,28 @@ func (r *revocation) takesBack(p *trust.Proof) bool {
 	switch {
 	case !r.Digest.IsZero() && r.Digest != p.Digest:
 		return false
-	case !r.After.IsZero() && !p.SignedAt.IsZero() && p.SignedAt.Before(r.After):
-		return false
 	case r.Key == "" && r.Serial == "" && r.Identity == nil:
-		return !r.Digest.IsZero()
+		return !r.Digest.IsZero() && !r.isBefore(p.SignedAt)
 	}
 	for i := range p.Signers {
-		if r.isAbout(&p.Signers[i]) {
+		if r.isAbout(&p.Signers[i]) && !r.isBefore(signedAt(p, i)) {
 			return true
 		}
 	}
 	return false
+}
+
+// isBefore reports whether the entry speaks about later times only. What was signed at an unknown time may have been signed later.
+func (r *revocation) isBefore(t time.Time) bool {
+	return !r.After.IsZero() && !t.IsZero() && t.Before(r.After)
+}
+
+// signedAt returns when one of a proof's signers signed.
+func signedAt(p *trust.Proof, i int) time.Time {
+	if t := p.Signers[i].SignedAt; !t.IsZero() || i > 0 {
+		return t
+	}
+	return p.SignedAt
 }
 
 func (r *revocation) isAbout(s *trust.Signer) bool {
@@ -66,7 +78,7 @@ func (r *revocation) isAbout(s *trust.Signer) bool {
 }
 
 // hasIdentity looks at all names of a signer: which of them a format calls the subject must not decide whether a revocation is heard.
-// A signer without an identity provider, with a certificate of an own authority, has no issuer to compare; the name alone decides.
+// Where a format gives no issuer, there is none to compare, and the name alone decides.
 func hasIdentity(s *trust.Signer, id *policy.Identity) bool {
 	if s.Identity.Issuer != "" && s.Identity.Issuer != id.Issuer {
 		return false

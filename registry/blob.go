@@ -29,13 +29,15 @@ func (c *Client) Blob(ctx context.Context, ref image.Ref, d trust.Descriptor, li
 }
 
 func (s *session) blob(ctx context.Context, d trust.Descriptor) ([]byte, error) {
-	a, err := s.send(ctx, request{method: http.MethodGet, path: s.path("blobs", d.Digest.String()), limit: d.Size})
+	a, err := s.send(ctx, request{method: http.MethodGet, path: s.path("blobs", d.Digest.String()), digest: d.Digest.String(), limit: d.Size})
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case a.status != http.StatusOK:
 		return nil, statusError(a, false)
+	case int64(len(a.body)) != d.Size && d.Digest.Fits(a.body):
+		return nil, fmt.Errorf("%s %s: %w: it has %d bytes, its manifest says %d", a.method, a.url, trust.ErrMalformed, len(a.body), d.Size)
 	case int64(len(a.body)) != d.Size:
 		return nil, fmt.Errorf("%s %s: the content has %d bytes, its manifest says %d", a.method, a.url, len(a.body), d.Size)
 	case !d.Digest.Fits(a.body):

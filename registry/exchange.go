@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/assay-dev/assay/trust"
 )
 
 // request is what is asked, without where and by whom.
@@ -22,6 +24,7 @@ type request struct {
 	accept      string
 	contentType string
 	body        []byte
+	digest      string   // of the content whose length limit is; "" if that is not known
 	limit       int64    // bytes of the body of a success; of no use for HEAD
 	stay        bool     // a redirect is an answer
 	secrets     []string // that the body holds
@@ -218,14 +221,22 @@ func readBody(resp *http.Response, r request) ([]byte, error) {
 		return content, nil
 	}
 	if resp.ContentLength > r.limit {
-		return nil, fmt.Errorf("the answer has %d bytes, at most %d are read", resp.ContentLength, r.limit)
+		return nil, r.tooLong(resp, fmt.Errorf("the answer has %d bytes, at most %d are read", resp.ContentLength, r.limit))
 	}
 	content, err := io.ReadAll(io.LimitReader(resp.Body, r.limit+1))
 	if err != nil {
 		return nil, err
 	}
 	if int64(len(content)) > r.limit {
-		return nil, fmt.Errorf("the answer has more than the %d bytes that are read", r.limit)
+		return nil, r.tooLong(resp, fmt.Errorf("the answer has more than the %d bytes that are read", r.limit))
 	}
 	return content, nil
+}
+
+// tooLong marks content of which the registry says that it is what was asked for: then its descriptor is wrong.
+func (r request) tooLong(resp *http.Response, err error) error {
+	if r.digest != "" && resp.Header.Get("Docker-Content-Digest") == r.digest {
+		return fmt.Errorf("%w: %w", trust.ErrMalformed, err)
+	}
+	return err
 }

@@ -107,6 +107,9 @@ func readManifest(a answer, want image.Digest) (trust.Manifest, error) {
 		}
 	}
 	mediaType, err := sniff(contentType(a.header), a.body)
+	if err != nil && (!want.IsZero() || a.header.Get("Docker-Content-Digest") != "") && !errors.Is(err, errServedAs) {
+		err = fmt.Errorf("%w: %w", trust.ErrMalformed, err) // it has its digest, so that is how it was pushed
+	}
 	if err != nil {
 		return trust.Manifest{}, err
 	}

@@ -127,7 +127,7 @@ func (s *session) fallback(ctx context.Context, d image.Digest) ([]trust.Descrip
 		return []trust.Descriptor{}, nil
 	}
 	if m.MediaType != mediaTypeIndex {
-		return nil, fmt.Errorf("%s/%s:%s: is %q, not the index of the referrers", s.key.registry, s.key.repository, fallbackTag(d), clean(m.MediaType))
+		return nil, fmt.Errorf("%s/%s:%s: %w: is %q, not the index of the referrers", s.key.registry, s.key.repository, fallbackTag(d), trust.ErrMalformed, clean(m.MediaType))
 	}
 	list, err := decodeReferrers(m.Bytes)
 	if err == nil && len(list) > MaxReferrers {
@@ -152,21 +152,29 @@ func readReferrers(a answer) ([]trust.Descriptor, error) {
 	return decodeReferrers(a.body)
 }
 
+// referrer is an entry of a list of referrers.
+type referrer struct {
+	MediaType    string            `json:"mediaType"`
+	ArtifactType string            `json:"artifactType"`
+	Digest       string            `json:"digest"`
+	Size         int64             `json:"size"`
+	Annotations  map[string]string `json:"annotations"`
+}
+
+// decodeReferrers reads a list, of which anybody who may push can write an entry: one that cannot be read is left out.
 func decodeReferrers(content []byte) ([]trust.Descriptor, error) {
 	var index struct {
-		Manifests []struct {
-			MediaType    string            `json:"mediaType"`
-			ArtifactType string            `json:"artifactType"`
-			Digest       string            `json:"digest"`
-			Size         int64             `json:"size"`
-			Annotations  map[string]string `json:"annotations"`
-		} `json:"manifests"`
+		Manifests []json.RawMessage `json:"manifests"`
 	}
 	if err := json.Unmarshal(content, &index); err != nil {
 		return nil, errors.New("the list of referrers is malformed")
 	}
 	list := make([]trust.Descriptor, 0, len(index.Manifests))
-	for _, m := range index.Manifests {
+	for _, raw := range index.Manifests {
+		var m referrer
+		if json.Unmarshal(raw, &m) != nil {
+			continue
+		}
 		d, err := image.ParseDigest(m.Digest)
 		if err != nil || m.Size < 0 {
 			continue

@@ -15,6 +15,9 @@ const (
 	mediaTypeDockerList = "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 
+// errServedAs says that the type in an answer's header is another one than that in the content. The header is not the pusher's.
+var errServedAs = errors.New("served as")
+
 // sniff returns the media type of a manifest and refuses one that two readers could take for two things: as index and as image, by
 // members of both; by a media type inside that contradicts the one outside; by a member that is there twice, or in another case,
 // where readers differ in which one they take (OCI image specification, "manifest.md" and "image-index.md", and its advisory
@@ -37,7 +40,7 @@ func sniff(contentType string, content []byte) (mediaType string, err error) {
 	case mediaType == "":
 		mediaType = contentType
 	case contentType != mediaType:
-		return "", fmt.Errorf("the manifest was served as %q and calls itself %q", clean(contentType), clean(mediaType))
+		return "", fmt.Errorf("the manifest was %w %q and calls itself %q", errServedAs, clean(contentType), clean(mediaType))
 	}
 	return mediaType, checkKind(mediaType, members)
 }

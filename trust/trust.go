@@ -26,6 +26,11 @@ var (
 // a format turns it into ErrUnsigned where it means that nothing is published.
 var ErrNotFound = errors.New("not found")
 
+// ErrMalformed is returned by a Source for content that a registry has, and says it has, but that nobody can read: it is no manifest, or
+// not what its descriptor says of it. Whoever pushed it made it so, and asking again does not help. By itself it means "cannot tell"; a
+// format that looks at many pieces counts it as one that proves nothing.
+var ErrMalformed = errors.New("malformed content")
+
 // Untrusted returns an error that wraps ErrUntrusted and says why.
 func Untrusted(format string, args ...any) error {
 	return &refusal{kind: ErrUntrusted, reason: fmt.Errorf(format, args...)}
@@ -200,6 +205,8 @@ type Signer struct {
 	Names []string
 	// Chain is the signer's certificates, the leaf first, if it has any.
 	Chain []Certificate
+	// SignedAt is when this signer signed, as far as that is known. For the first signer the proof's time stands for a zero one.
+	SignedAt time.Time
 	// Signature is what the signer wrote, where the format has a signature apart from the certificate.
 	Signature []byte
 }

@@ -1,6 +1,7 @@
 package sigstore
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,8 +29,9 @@ type demand struct {
 	conditions    statement.Conditions
 }
 
-// maxAlternatives bounds the ways to satisfy an authority that are told one by one. Beyond it a way may be missed, never invented.
-const maxAlternatives = 64
+// maxAlternatives bounds the ways to satisfy an authority that are told one by one: as many as the pieces that are looked at can make of
+// signatures and one attestation. Beyond it a way may be missed, never invented.
+const maxAlternatives = trust.MaxSignatures * trust.MaxSignatures
 
 // choose returns the ways in which attestations satisfy the demand: each is a set of attestations that together do.
 func (d *demand) choose(x *examination, candidates []attested) ([][]attested, error) {
@@ -67,17 +69,40 @@ func (d *demand) chooseAny(x *examination, candidates []attested) (ways [][]atte
 	return nil, first
 }
 
+// distinct takes copies of one attestation for one, at the earliest time of them all: anybody can have an old signature time-stamped anew,
+// or leave out what tells its time.
+func distinct(candidates []attested) []attested {
+	type name struct {
+		message [sha256.Size]byte
+		signer  string
+	}
+	found := map[name]int{}
+	var left []attested
+	for _, c := range candidates {
+		n := name{sha256.Sum256(c.piece.message), c.signer.Key}
+		i, again := found[n]
+		switch {
+		case !again:
+			found[n] = len(left)
+			left = append(left, c)
+		case left[i].age.IsZero(), !c.age.IsZero() && c.age.Before(left[i].age):
+			left[i] = c
+		}
+	}
+	return left
+}
+
 // latest returns the attestation with the latest trusted time. One without a trusted time may be the latest too, so it stays.
 func latest(candidates []attested) []attested {
 	var newest time.Time
 	for _, c := range candidates {
-		if c.signedAt.After(newest) {
-			newest = c.signedAt
+		if c.age.After(newest) {
+			newest = c.age
 		}
 	}
 	var left []attested
 	for _, c := range candidates {
-		if c.signedAt.IsZero() || c.signedAt.Equal(newest) {
+		if c.age.IsZero() || c.age.Equal(newest) {
 			left = append(left, c)
 		}
 	}
@@ -88,10 +113,12 @@ func latest(candidates []attested) []attested {
 func (d *demand) satisfied(x *examination, c attested) error {
 	if d.maxAge > 0 {
 		switch {
-		case c.signedAt.IsZero():
+		case c.age.IsZero() && !c.signedAt.IsZero():
+			return errors.New("only time stamps say how old it is, and an old signature by a lasting key can be stamped anew; compare a time in the predicate by a condition")
+		case c.age.IsZero():
 			return errors.New("no trusted time says how old it is")
-		case x.now.Sub(c.signedAt) >= d.maxAge:
-			return fmt.Errorf("signed at %s, more than %s ago", stamp(c.signedAt), d.maxAge)
+		case x.now.Sub(c.age) >= d.maxAge:
+			return fmt.Errorf("signed at %s, more than %s ago", stamp(c.age), d.maxAge)
 		}
 	}
 	return d.conditions.Check(statement.Vars{Statement: c.piece.statement, Image: x.ref, Now: x.now})
@@ -108,6 +135,9 @@ func (x *examination) conclude() ([]trust.Proof, error) {
 			break
 		}
 		ways = product(ways, more)
+	}
+	if x.doubtful != nil && x.exhaustive() {
+		return nil, x.doubtful // it might be the latest
 	}
 	if missing == nil && (!x.signed || len(x.signatures) > 0) {
 		return x.proofs(ways), nil
@@ -143,9 +173,9 @@ func (x *examination) waysFor(i int) ([][]attested, error) {
 		}
 		return nil, trust.Untrusted("no attestation of type %s", d.predicateType)
 	}
-	ways, err := d.choose(x, x.attested[i])
+	ways, err := d.choose(x, distinct(x.attested[i]))
 	if err != nil {
-		return nil, trust.Untrusted("attestation %s: %w", d.predicateType, err)
+		return nil, trust.Untrusted("attestation %s: %s", d.predicateType, clean(err.Error()))
 	}
 	return ways, nil
 }
@@ -194,12 +224,12 @@ func (x *examination) proof(signature *vouched, attestations []attested) trust.P
 	}
 	for _, a := range attestations {
 		include(&p, a.vouched)
+		if a.demand.maxAge > 0 && !a.age.IsZero() {
+			sooner(&p, a.age.Add(a.demand.maxAge))
+		}
 		p.Attested = append(p.Attested, trust.Attested{
 			PredicateType: a.piece.statement.PredicateType, Signer: display(&a.signer), SignedAt: a.signedAt,
 		})
-	}
-	for i := range x.demanded {
-		x.demanded[i].limit(&p, attestations)
 	}
 	return p
 }
@@ -209,23 +239,13 @@ func include(p *trust.Proof, v *vouched) {
 	if len(p.Signers) == 0 {
 		p.SignedAt, p.Log = v.signedAt, v.log
 	}
-	p.Signers = append(p.Signers, v.signer)
+	signer := v.signer
+	signer.SignedAt = v.signedAt
+	p.Signers = append(p.Signers, signer)
 	sooner(p, v.until)
 	for _, w := range v.weakened {
 		if !slices.Contains(p.Weakened, w) {
 			p.Weakened = append(p.Weakened, w)
-		}
-	}
-}
-
-// limit ends a proof when the attestations for a demand are too old.
-func (d *demand) limit(p *trust.Proof, attestations []attested) {
-	if d.maxAge == 0 {
-		return
-	}
-	for _, a := range attestations {
-		if a.piece.statement.PredicateType == d.predicateType {
-			sooner(p, a.signedAt.Add(d.maxAge))
 		}
 	}
 }

@@ -3,6 +3,8 @@ package sigstore
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/assay-dev/assay/image"
@@ -44,12 +46,14 @@ type examination struct {
 	refusals   refusals     // of signatures and of what could not be read
 	missed     []refusals   // of attestations, beside demanded
 	unclear    error        // why it could not be told of some piece
+	doubtful   error        // the same of an attestation of a demanded type
 }
 
 // attested is an attestation of a demanded type that is signed by somebody who counts.
 type attested struct {
 	*vouched
-	piece *piece
+	piece  *piece
+	demand *demand
 }
 
 func (x *examination) verifier(set *signerSet) *verifier {
@@ -91,20 +95,12 @@ func (x *examination) lookAtSignature(key outcomeKey, item *trust.Item, p *piece
 		x.refuse(item, err)
 		return
 	}
-	v, err := x.vouch(x.keyVersion(key, x.signer), p, x.verifier(x.signer))
+	v, err := x.vouch(key, p, x.verifier(x.signer))
 	if err != nil {
 		x.refuse(item, err)
 		return
 	}
 	x.signatures = append(x.signatures, v)
-}
-
-// keyVersion adds the versions of a set's keys, which may be fetched anew, to what names an outcome.
-func (x *examination) keyVersion(key outcomeKey, set *signerSet) outcomeKey {
-	for i := range set.keys {
-		key.version += "/" + set.keys[i].source.Version()
-	}
-	return key
 }
 
 // fits reports whether a signature is about the image and says of it what the policy asks for. Nothing of that is proved yet; a
@@ -117,13 +113,17 @@ func (x *examination) fits(p *piece) error {
 	if err := x.fitsRepository(said.repository); err != nil {
 		return err
 	}
-	for name, want := range x.annotations {
-		got, found := said.annotations[name]
-		if !found {
+	for _, name := range slices.Sorted(maps.Keys(x.annotations)) {
+		want := x.annotations[name]
+		switch got := said.annotations[name].(type) {
+		case nil:
 			return fmt.Errorf("has no annotation %q; %q is wanted", clip(name), clip(want))
-		}
-		if got != want {
-			return fmt.Errorf("annotation %q is %q, %q is wanted", clip(name), clip(fmt.Sprint(got)), clip(want))
+		case string:
+			if got != want {
+				return fmt.Errorf("annotation %q is %q, %q is wanted", clip(name), clip(got), clip(want))
+			}
+		default:
+			return fmt.Errorf("annotation %q is no text; %q is wanted", clip(name), clip(want))
 		}
 	}
 	return nil
@@ -150,14 +150,14 @@ func (x *examination) lookAtAttestation(key outcomeKey, item *trust.Item, i int,
 		x.missed[i].add(item.Name, err)
 		return
 	}
-	v, err := x.vouch(x.keyVersion(key, d.signer), p, x.verifier(d.signer))
+	v, err := x.vouch(key, p, x.verifier(d.signer))
 	switch {
 	case isUnclear(err):
-		x.unclear = err
+		x.unclear, x.doubtful = err, err
 	case err != nil:
 		x.missed[i].add(item.Name, err)
 	default:
-		x.attested[i] = append(x.attested[i], attested{v, p})
+		x.attested[i] = append(x.attested[i], attested{v, p, d})
 	}
 }
 

@@ -303,7 +303,11 @@ func (c *compiler) attestation(at string, o *AttestationOptions) (demand, error)
 	}
 	conditions, err := statement.Compile(list)
 	if err != nil {
-		return d, c.Errorf(at+"conditions", "%w; write a CEL expression that is true or false", err)
+		var one *statement.ConditionError
+		if errors.As(err, &one) {
+			return d, c.Errorf(fmt.Sprintf("%sconditions[%d]", at, one.Index), "%w; write a CEL expression that is true or false", one.Err)
+		}
+		return d, c.Errorf(at+"conditions", "%w; write fewer", err)
 	}
 	d.conditions = conditions
 	return d, nil

@@ -62,23 +62,29 @@ func (s *search) layersUnder(ctx context.Context, suffix string) (list, error) {
 	tag := Tag(s.ref.Digest(), suffix)
 	tagged, err := s.ref.Tagged(tag)
 	if err != nil {
-		return list{}, err
+		return list{}, nil //nolint:nilerr // longer than a tag may be, as for sha512: nothing can be there
 	}
 	m, err := s.src.Manifest(ctx, tagged)
 	if errors.Is(err, trust.ErrNotFound) {
 		return list{}, nil
 	}
-	if err != nil {
-		return list{}, fmt.Errorf("manifest %s: %w", tag, err)
+	var doc *manifest
+	if err == nil {
+		doc, err = readManifest(m)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", trust.ErrMalformed, err)
+		}
 	}
-	doc, err := readManifest(m)
-	if err != nil {
+	switch {
+	case errors.Is(err, trust.ErrMalformed):
 		// Something is published, and it proves nothing.
-		return list{candidates: []candidate{{name: tag, err: err}}}, nil
+		return list{candidates: []candidate{{name: "." + suffix, err: err}}}, nil
+	case err != nil:
+		return list{}, fmt.Errorf("manifest %s: %w", tag, err)
 	}
 	var all []candidate
 	for i, l := range slices.Backward(doc.Layers) {
-		if d, ok := l.descriptor(); ok && s.wants(l.Annotations[annotationPredicateType]) {
+		if d, ok := s.descriptor(&l); ok && s.wants(l.Annotations[annotationPredicateType]) {
 			all = append(all, candidate{descriptor: d, name: fmt.Sprintf(".%s[%d]", suffix, i)})
 		}
 	}
@@ -133,6 +139,9 @@ func (a *authority) wants(predicateType string) bool {
 // it goes: what it proves stays proved.
 func (s *search) referrers(ctx context.Context) (list, error) {
 	descriptors, err := s.src.Referrers(ctx, s.ref)
+	if errors.Is(err, trust.ErrMalformed) {
+		return list{candidates: []candidate{{name: "list of referrers", err: err}}}, nil
+	}
 	if err != nil && len(descriptors) == 0 {
 		return list{}, fmt.Errorf("referrers of %s: %w", s.ref.Digest(), err)
 	}
@@ -188,10 +197,10 @@ type layer struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-// descriptor returns the descriptor of a layer that is evidence.
-func (l *layer) descriptor() (trust.Descriptor, bool) {
+// descriptor returns the descriptor of a layer that is evidence in a shape that the policy allows.
+func (a *authority) descriptor(l *layer) (trust.Descriptor, bool) {
 	d, err := image.ParseDigest(l.Digest)
-	if err != nil || !isEvidence(l.MediaType) {
+	if err != nil || !isEvidence(l.MediaType) || !a.bundles && isBundle(l.MediaType) || !a.tags && !isBundle(l.MediaType) {
 		return trust.Descriptor{}, false
 	}
 	return trust.Descriptor{MediaType: l.MediaType, Digest: d, Size: l.Size, Annotations: l.Annotations}, true
@@ -212,18 +221,18 @@ func readManifest(m trust.Manifest) (*manifest, error) {
 	return &doc, nil
 }
 
-// evidenceLayers returns the layers with evidence of a manifest that refers to an image.
-func evidenceLayers(m trust.Manifest, subject image.Digest) ([]trust.Descriptor, error) {
+// evidenceLayers returns the layers with evidence of a manifest that refers to the image.
+func (s *search) evidenceLayers(m trust.Manifest) ([]trust.Descriptor, error) {
 	doc, err := readManifest(m)
 	if err != nil {
 		return nil, err
 	}
-	if doc.Subject == nil || doc.Subject.Digest != subject.String() {
+	if doc.Subject == nil || doc.Subject.Digest != s.ref.Digest().String() {
 		return nil, errors.New("does not refer to the image")
 	}
 	var all []trust.Descriptor
 	for i := range doc.Layers {
-		if d, ok := doc.Layers[i].descriptor(); ok {
+		if d, ok := s.descriptor(&doc.Layers[i]); ok {
 			all = append(all, d)
 		}
 	}

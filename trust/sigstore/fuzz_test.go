@@ -181,7 +181,8 @@ func FuzzEvidenceLayers(f *testing.F) {
 		if err != nil {
 			return
 		}
-		layers, err := evidenceLayers(trust.Manifest{MediaType: mediaType, Bytes: content}, d)
+		s := &search{authority: &authority{tags: true, bundles: true}, ref: app.At(d)}
+		layers, err := s.evidenceLayers(trust.Manifest{MediaType: mediaType, Bytes: content})
 		if (err == nil) != (len(layers) > 0) || len(layers) > maxLayers {
 			t.Fatalf("%d layers, error %v", len(layers), err)
 		}

@@ -17,7 +17,8 @@ type matcher struct {
 	text    string         // as the policy writes it
 }
 
-// newGlob compiles a pattern in which "*" stands for any characters but slashes and "**" for any characters.
+// newGlob compiles a pattern in which "*" stands for any characters but those that end a part of a URL (slash, question mark, hash) or have no place in one and "**"
+// for any characters.
 func newGlob(s string) (matcher, error) {
 	if len(s) > maxPattern {
 		return matcher{}, fmt.Errorf("%d bytes, at most %d are allowed; write a shorter one", len(s), maxPattern)
@@ -36,7 +37,7 @@ func newGlob(s string) (matcher, error) {
 		}
 		for j, literal := range strings.Split(part, "*") {
 			if j > 0 {
-				b.WriteString(`[^/]*`)
+				b.WriteString(`[^/?#\\\s[:cntrl:]]*`)
 			}
 			b.WriteString(regexp.QuoteMeta(literal))
 		}
@@ -83,5 +84,5 @@ func clip(s string) string {
 	if len(s) <= most {
 		return s
 	}
-	return s[:most] + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -48,13 +48,17 @@ func newMemo() *memo {
 // sum names an item by all of its content that is looked at.
 func sum(item *trust.Item) [sha256.Size]byte {
 	h := sha256.New()
-	part := func(s string) {
+	number := func(n int) {
 		var size [8]byte
-		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
+		binary.BigEndian.PutUint64(size[:], uint64(n))
 		h.Write(size[:])
+	}
+	part := func(s string) {
+		number(len(s))
 		h.Write([]byte(s))
 	}
 	part(item.MediaType)
+	number(len(item.Annotations)) // else bytes could pass for annotations
 	for _, name := range slices.Sorted(maps.Keys(item.Annotations)) {
 		part(name)
 		part(item.Annotations[name])
@@ -83,9 +87,14 @@ func weigh(item *trust.Item) uint32 {
 	return uint32(overhead + 2*size)
 }
 
-// vouch returns who signed a piece, if it is somebody of a set.
+// vouch returns who signed a piece, if it is somebody of a set. Which keys can be used is asked first: what a key that may not be used
+// any more signed is not remembered beyond its time.
 func (a *authority) vouch(key outcomeKey, p *piece, v *verifier) (*vouched, error) {
 	key.set = v.set.id
+	v.useKeys()
+	for _, k := range v.keys {
+		key.version += "/" + k.public.Fingerprint
+	}
 	if o, found := a.memo.outcomes.GetIfPresent(key); found && (o.err != nil || o.vouched.holdsAt(v.now)) {
 		return o.vouched, o.err
 	}

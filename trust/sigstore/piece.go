@@ -3,7 +3,6 @@ package sigstore
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/assay-dev/assay/image"
@@ -16,7 +15,7 @@ const (
 	typeSimpleSigning = "application/vnd.dev.cosign.simplesigning.v1+json"
 	typeEnvelope      = "application/vnd.dsse.envelope.v1+json"
 	typeBundlePrefix  = "application/vnd.dev.sigstore.bundle"
-	typeStatement     = "application/vnd.in-toto+json"
+	typeStatement     = statement.PayloadType
 )
 
 func isBundle(mediaType string) bool { return strings.HasPrefix(mediaType, typeBundlePrefix) }
@@ -132,17 +131,7 @@ func (p *piece) setEnvelope(payloadType string, payload, signature []byte, keyID
 		return err
 	}
 	p.statement = s
-	p.message = encode(payloadType, payload)
+	p.message = statement.Envelope{PayloadType: payloadType, Payload: payload}.PAE()
 	p.content = &envelope{payloadType: payloadType, payload: payload, signature: signature, keyID: keyID}
 	return nil
-}
-
-// encode returns what the signature of an envelope is over (DSSE, protocol.md, "PAE").
-func encode(payloadType string, payload []byte) []byte {
-	b := make([]byte, 0, len(payload)+len(payloadType)+32)
-	b = append(b, "DSSEv1 "...)
-	b = strconv.AppendInt(b, int64(len(payloadType)), 10)
-	b = append(append(append(b, ' '), payloadType...), ' ')
-	b = strconv.AppendInt(b, int64(len(payload)), 10)
-	return append(append(b, ' '), payload...)
 }

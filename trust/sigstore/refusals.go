@@ -3,6 +3,7 @@ package sigstore
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // maxReasons bounds how many different reasons a message tells.
@@ -22,7 +23,7 @@ type reason struct {
 
 func (r *refusals) add(item string, err error) {
 	r.total++
-	text := err.Error()
+	text := clean(err.Error())
 	for i := range r.reasons {
 		if r.reasons[i].text == text {
 			r.reasons[i].count++
@@ -52,4 +53,14 @@ func (r *refusals) String(what string) string {
 		told = append(told, one.text)
 	}
 	return fmt.Sprintf("none of %d %ss counts: %s", r.total, what, strings.Join(told, "; "))
+}
+
+// clean makes foreign text harmless: what is refused may hold line breaks and controls that pass for ours.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
@@ -45,41 +48,68 @@ func withoutLookedUp(annotations map[string]string) map[string]string {
 	return clean
 }
 
-// lookUp asks the policy's log for the entry of a signature that carries none, if the signature is about the image and by somebody who
-// may count: what anybody pushed must not make us ask.
-func (s *search) lookUp(ctx context.Context, item trust.Item) (trust.Item, error) {
-	p, err := decode(item, s.byChain())
-	if err != nil || len(p.entries) > 0 {
-		return item, nil
+// lookUpAll asks the policy's log for the entries of signatures that carry none, once what there is does not suffice. Copies of one
+// signature are asked for once. A log that fails means that it could not be told, unless another entry makes the evidence suffice.
+func (s *search) lookUpAll(ctx context.Context) error {
+	asked := map[[sha256.Size]byte]bool{}
+	var failed error
+	for i := range s.evidence.Items {
+		found, err := s.lookUp(ctx, s.evidence.Items[i], asked)
+		switch {
+		case err != nil:
+			failed = err
+			continue
+		case found == nil:
+			continue
+		}
+		s.evidence.Items = slices.Clone(s.evidence.Items)
+		s.evidence.Items[i] = *found
+		if s.enough(s.evidence) {
+			return nil
+		}
 	}
-	if _, err := p.about(s.ref); err != nil {
-		return item, nil
+	if failed == nil || s.exhaustive() {
+		return failed
+	}
+	if _, err := s.Check(s.ref, s.evidence, time.Now()); err == nil {
+		return nil // what could not be looked up is not needed
+	}
+	return failed
+}
+
+// lookUp asks the log about one item, if it is about the image and by somebody who may count: what anybody pushed must not make us ask.
+func (s *search) lookUp(ctx context.Context, item trust.Item, asked map[[sha256.Size]byte]bool) (*trust.Item, error) {
+	p, err := s.decoded(outcomeKey{item: sum(&item)}, &item)
+	if err != nil || len(p.entries) > 0 {
+		return nil, nil
+	}
+	name := sha256.Sum256(p.content.Signature())
+	if _, err := p.about(s.ref); err != nil || asked[name] {
+		return nil, nil
 	}
 	signer := s.plausibleSigner(p)
 	if signer == nil {
-		return item, nil
+		return nil, nil
 	}
+	asked[name] = true
 	proposed, err := proposalFor(p, signer)
 	if err != nil {
-		return item, err
+		return nil, err
 	}
 	entry, err := s.askLog(ctx, proposed)
-	if err != nil {
-		return item, fmt.Errorf("log %s: %w", s.rekorURL, err)
-	}
-	if entry == nil {
-		return item, nil
+	if err != nil || entry == nil {
+		return nil, err
 	}
 	found, err := protojson.Marshal(entry)
 	if err != nil {
-		return item, fmt.Errorf("log %s: %w", s.rekorURL, err)
+		return nil, fmt.Errorf("log %s: %w", s.rekorURL, err)
 	}
 	item.Annotations = maps.Clone(item.Annotations)
 	if item.Annotations == nil {
 		item.Annotations = map[string]string{}
 	}
 	item.Annotations[annotationLooked] = string(found)
-	return item, nil
+	return &item, nil
 }
 
 // plausibleSigner returns the certificate or key, in PEM, of a piece that may be by somebody who counts; nil if it is not.
@@ -93,8 +123,9 @@ func (s *search) plausibleSigner(p *piece) []byte {
 			v.material = r
 		}
 		if p.cert == nil {
-			if _, k, err := v.signingKey(p); err == nil {
-				return publicPEM(k.Public)
+			v.useKeys()
+			if k, err := v.signingKey(p); err == nil {
+				return publicPEM(k.public.Public)
 			}
 			continue
 		}
@@ -171,6 +202,18 @@ type logAnswer struct {
 
 // askLog asks for an entry; nil: the log does not hold it.
 func (s *search) askLog(ctx context.Context, proposed proposal) (*protorekor.TransparencyLogEntry, error) {
+	content, err := s.post(ctx, proposed)
+	if err != nil {
+		return nil, fmt.Errorf("log %s: %w", s.rekorURL, err)
+	}
+	entry, err := readLogAnswer(content)
+	if err != nil {
+		return nil, fmt.Errorf("log %s: malformed answer: %w", s.rekorURL, err)
+	}
+	return entry, nil
+}
+
+func (s *search) post(ctx context.Context, proposed proposal) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	body, err := json.Marshal(map[string]any{"entries": []proposal{proposed}})
@@ -197,20 +240,35 @@ func (s *search) askLog(ctx context.Context, proposed proposal) (*protorekor.Tra
 	case len(content) > maxLookup:
 		return nil, fmt.Errorf("answer of more than %d bytes", maxLookup)
 	}
-	return readLogAnswer(content)
+	return content, nil
 }
 
-func readLogAnswer(content []byte) (*protorekor.TransparencyLogEntry, error) {
+// readLogAnswer reads the entry that was asked for. What no reader of entries takes is the log's fault, not the signature's.
+func readLogAnswer(content []byte) (entry *protorekor.TransparencyLogEntry, err error) {
+	defer func() {
+		if caught := recover(); caught != nil {
+			entry, err = nil, fmt.Errorf("%v", caught)
+		}
+	}()
 	var answers []map[string]logAnswer
 	if err := json.Unmarshal(content, &answers); err != nil {
 		return nil, err
 	}
-	for _, entries := range answers {
-		for _, e := range entries {
-			return e.entry() // there is one: one was asked for
+	if len(answers) == 0 || len(answers[0]) == 0 {
+		return nil, nil
+	}
+	if len(answers) > 1 || len(answers[0]) > 1 {
+		return nil, errors.New("several entries, and one was asked for")
+	}
+	for _, e := range answers[0] {
+		if entry, err = e.entry(); err != nil {
+			return nil, err
 		}
 	}
-	return nil, nil
+	if _, err := tlog.ParseTransparencyLogEntry(entry); err != nil {
+		return nil, err
+	}
+	return entry, nil
 }
 
 // entry brings an answer into the form of a bundle's log entry. It is proved by the log's promise when it is checked.

@@ -15,7 +15,7 @@ import (
 // Bounds of a search beside trust.MaxSignatures, which is how many pieces are looked at for each way of discovery.
 const (
 	maxFetched = 64 << 20 // bytes of evidence that are fetched for one image
-	batch      = 8        // pieces that are fetched side by side, once the newest did not suffice
+	batch      = 8        // requests that are made side by side
 )
 
 // search is one look for the evidence of an image.
@@ -46,25 +46,34 @@ type list struct {
 
 // Search implements trust.Searcher. Both ways of discovery are asked side by side, and neither stands in for the other when it
 // fails. Where evidence of this repository was found in one way before, that way is tried alone first: with the session warm, one
-// signature costs two requests and one bundle three.
+// signature costs two requests and one bundle three. Where it must be known which attestation is the latest, nothing ends early.
 func (a *authority) Search(ctx context.Context, src trust.Source, ref image.Ref, enough func(trust.Evidence) bool) (trust.Evidence, error) {
 	if ref.Digest().IsZero() {
 		return trust.Evidence{}, fmt.Errorf("signature of %s: the reference has no digest", ref)
 	}
 	s := &search{authority: a, src: src, ref: ref, enough: enough, budget: maxFetched}
-	for _, ways := range a.order(ref) {
-		done, err := s.try(ctx, ways)
-		if err != nil {
-			return trust.Evidence{}, err
-		}
-		if done {
-			break
-		}
+	if a.exhaustive() {
+		s.enough = func(trust.Evidence) bool { return false }
 	}
-	if !s.found {
+	done, err := s.run(ctx)
+	switch {
+	case err != nil:
+		return trust.Evidence{}, err
+	case !s.found:
 		return trust.Evidence{}, s.unsigned()
+	case !done && s.rekorURL != "":
+		err = s.lookUpAll(ctx)
 	}
-	return s.evidence, nil
+	return s.evidence, err
+}
+
+func (s *search) run(ctx context.Context) (done bool, err error) {
+	for _, ways := range s.order(s.ref) {
+		if done, err = s.try(ctx, ways); err != nil || done {
+			return done, err
+		}
+	}
+	return false, nil
 }
 
 func (s *search) unsigned() error {
@@ -119,13 +128,15 @@ func (s *search) try(ctx context.Context, ways []way) (done bool, err error) {
 	if err := group.Wait(); err != nil {
 		return false, err
 	}
+	for _, l := range lists {
+		s.found = s.found || len(l.candidates) > 0
+		s.evidence.Left += l.left
+	}
 	for i, w := range ways {
-		s.found = s.found || len(lists[i].candidates) > 0
 		if done, err := s.fetchAll(ctx, lists[i].candidates); err != nil || done {
 			s.habits.note(s.ref, w, done)
 			return done, err
 		}
-		s.evidence.Left += lists[i].left
 		if lists[i].err != nil {
 			return false, lists[i].err
 		}
@@ -141,21 +152,20 @@ func (s *search) list(ctx context.Context, w way) (list, error) {
 	return s.tagged(ctx)
 }
 
-// fetchAll fetches candidates, the newest alone and then several side by side, until what there is suffices.
+// fetchAll fetches candidates, the newest alone, then a batch and then the others, until what there is suffices. To look costs as much
+// as there is, so it is done a few times only.
 func (s *search) fetchAll(ctx context.Context, candidates []candidate) (done bool, err error) {
-	size := 1
-	if s.exhaustive() {
-		size = batch
-	}
-	for len(candidates) > 0 {
-		size = min(size, len(candidates))
+	for _, size := range []int{1, batch, len(candidates)} {
+		if size = min(size, len(candidates)); size == 0 {
+			break
+		}
 		items, err := s.fetch(ctx, candidates[:size])
 		if err != nil {
 			return false, err
 		}
-		candidates, size = candidates[size:], batch
+		candidates = candidates[size:]
 		s.evidence.Items = append(s.evidence.Items, items...)
-		if (len(candidates) == 0 || !s.exhaustive()) && s.enough(s.evidence) {
+		if s.enough(s.evidence) {
 			return true, nil
 		}
 	}
@@ -167,6 +177,7 @@ func (s *search) fetchAll(ctx context.Context, candidates []candidate) (done boo
 func (s *search) fetch(ctx context.Context, candidates []candidate) ([]trust.Item, error) {
 	fetches := make([][]fetch, len(candidates))
 	group, manifests := errgroup.WithContext(ctx)
+	group.SetLimit(batch)
 	for i, c := range candidates {
 		if !c.refers {
 			fetches[i] = []fetch{{name: c.name, layer: c.descriptor, err: c.err}}
@@ -180,13 +191,11 @@ func (s *search) fetch(ctx context.Context, candidates []candidate) ([]trust.Ite
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	all := slices.Concat(fetches...)
+	all := s.affordable(slices.Concat(fetches...))
 	items := make([]trust.Item, len(all))
 	group, layers := errgroup.WithContext(ctx)
+	group.SetLimit(batch)
 	for i, f := range all {
-		if f.err == nil {
-			f.err = s.afford(f.layer.Size)
-		}
 		if f.err != nil {
 			items[i] = unreadable(f.name, f.err)
 			continue
@@ -199,64 +208,72 @@ func (s *search) fetch(ctx context.Context, candidates []candidate) ([]trust.Ite
 	return items, group.Wait()
 }
 
+// affordable returns what may be fetched, in order; what is beyond the budget is left. Manifests were read already, and count too.
+func (s *search) affordable(all []fetch) []fetch {
+	var kept []fetch
+	for _, f := range all {
+		s.budget -= f.read
+		size := f.layer.Size
+		switch {
+		case f.err == nil && (size <= 0 || size > trust.MaxEvidence):
+			f.err = fmt.Errorf("%d bytes, at most %d are looked at", size, int64(trust.MaxEvidence))
+		case f.err == nil && size > s.budget:
+			s.evidence.Left++
+			continue
+		case f.err == nil:
+			s.budget -= size
+		}
+		kept = append(kept, f)
+	}
+	return kept
+}
+
 // fetch is a layer that is to be fetched, or why there is none.
 type fetch struct {
 	name  string
 	layer trust.Descriptor
-	err   error
+	read  int64 // bytes of the manifest that led to it
+	err   error // it proves nothing
 }
 
 // resolve goes from a manifest that refers to the image to its layers with evidence. What the registry does not have, or is no such
 // manifest, proves nothing; any other failure means that it cannot be told.
 func (s *search) resolve(ctx context.Context, c candidate) ([]fetch, error) {
-	if c.descriptor.Size > trust.MaxManifest {
-		return []fetch{{name: c.name, err: fmt.Errorf("manifest of %d bytes", c.descriptor.Size)}}, nil
-	}
 	m, err := s.src.Manifest(ctx, s.ref.At(c.descriptor.Digest))
-	if err != nil && !errors.Is(err, trust.ErrNotFound) {
+	if err != nil && !provesNothing(err) {
 		return nil, fmt.Errorf("manifest of %s: %w", c.name, err)
 	}
 	var layers []trust.Descriptor
 	if err == nil {
-		layers, err = evidenceLayers(m, s.ref.Digest())
+		layers, err = s.evidenceLayers(m)
 	}
 	if err != nil {
-		return []fetch{{name: c.name, err: err}}, nil
+		return []fetch{{name: c.name, read: int64(len(m.Bytes)), err: err}}, nil
 	}
 	fetches := make([]fetch, len(layers))
 	for i, l := range layers {
 		fetches[i] = fetch{name: c.name, layer: l}
 	}
+	fetches[0].read = int64(len(m.Bytes))
 	return fetches, nil
 }
 
-// afford takes the size of a layer from what may still be fetched.
-func (s *search) afford(size int64) error {
-	switch {
-	case size <= 0 || size > trust.MaxEvidence:
-		return fmt.Errorf("%d bytes, at most %d are looked at", size, int64(trust.MaxEvidence))
-	case size > s.budget:
-		s.evidence.Left++
-		return fmt.Errorf("not looked at: there is more evidence than %d MiB", maxFetched>>20)
-	}
-	s.budget -= size
-	return nil
+// provesNothing reports whether an error says that there is no such content, or none that can be read: whoever may push can do that, and
+// it must not stop others.
+func provesNothing(err error) bool {
+	return errors.Is(err, trust.ErrNotFound) || errors.Is(err, trust.ErrMalformed)
 }
 
-// layer fetches the content of a layer, and the log entry of a signature that has none, if there is a log to ask.
+// layer fetches the content of a layer.
 func (s *search) layer(ctx context.Context, f fetch) (trust.Item, error) {
 	content, err := s.src.Blob(ctx, s.ref, f.layer, trust.MaxEvidence)
-	if errors.Is(err, trust.ErrNotFound) {
+	if err != nil && provesNothing(err) {
 		return unreadable(f.name, err), nil
 	}
 	if err != nil {
 		return trust.Item{}, fmt.Errorf("content of %s: %w", f.name, err)
 	}
-	item := trust.Item{Name: f.name, MediaType: f.layer.MediaType, Annotations: withoutLookedUp(f.layer.Annotations), Bytes: content}
-	if s.rekorURL == "" {
-		return item, nil
-	}
-	return s.lookUp(ctx, item)
+	return trust.Item{Name: f.name, MediaType: f.layer.MediaType, Annotations: withoutLookedUp(f.layer.Annotations), Bytes: content}, nil
 }
 
 // unreadable is an item that proves nothing and says why.

@@ -32,6 +32,7 @@ type demands struct {
 type vouched struct {
 	signer   trust.Signer
 	signedAt time.Time // the earliest trusted time; zero: none
+	age      time.Time // the earliest trusted time that nobody can renew; zero: none
 	log      []trust.LogEntry
 	// from and until bound the time in which the result holds, where a certificate had to be valid now; zero: for ever.
 	from, until time.Time
@@ -45,9 +46,10 @@ func (v *vouched) holdsAt(now time.Time) bool {
 
 // witnesses is what logs and time-stamp authorities say of a signature.
 type witnesses struct {
-	log   []trust.LogEntry
-	times []time.Time
-	why   []error // of entries and stamps that do not count
+	log    []trust.LogEntry
+	logged []time.Time // by logs
+	times  []time.Time // by logs and time-stamp authorities
+	why    []error     // of entries and stamps that do not count
 }
 
 // verifier checks the cryptography of pieces against one version of trust material.
@@ -56,6 +58,9 @@ type verifier struct {
 	set      *signerSet
 	material root.TrustedMaterial
 	now      time.Time
+
+	keys    []usable // of the set, see useKeys
+	missing error    // why another one cannot be used
 }
 
 // dated reports whether a refusal may turn at another time.
@@ -88,10 +93,11 @@ func (c *verifier) verifyByKey(p *piece) (*vouched, error) {
 	if p.cert != nil {
 		return nil, errors.New("carries a certificate, and a bare key is wanted")
 	}
-	k, public, err := c.signingKey(p)
+	k, err := c.signingKey(p)
 	if err != nil {
 		return nil, err
 	}
+	public := k.public
 	seen, err := c.witness(p, keyed{c.material, public.Verifier()})
 	if err != nil {
 		return nil, err
@@ -105,26 +111,44 @@ func (c *verifier) verifyByKey(p *piece) (*vouched, error) {
 		}
 	}
 	v := &vouched{signer: trust.Signer{Key: public.Fingerprint, Signature: p.content.Signature()}}
-	c.conclude(v, seen)
+	c.conclude(p, v, seen)
 	return v, nil
 }
 
-// signingKey returns the key of the set that made the signature.
-func (c *verifier) signingKey(p *piece) (*key, *material.Key, error) {
+// usable is a key that can be used now.
+type usable struct {
+	*key
+	public *material.Key
+}
+
+// useKeys asks which keys of the set can be used now.
+func (c *verifier) useKeys() {
+	c.keys, c.missing = c.keys[:0], nil
 	for i := range c.set.keys {
 		k := &c.set.keys[i]
 		public, err := k.source.Key(c.now)
 		if err != nil {
-			return nil, nil, &unclear{err}
+			c.missing = &unclear{err}
+			continue
 		}
-		if verifySignature(p, public.Verifier()) == nil {
-			return k, public, nil
+		c.keys = append(c.keys, usable{k, public})
+	}
+}
+
+// signingKey returns the key of the set that made the signature. If none of those that can be used did, one that cannot may have.
+func (c *verifier) signingKey(p *piece) (usable, error) {
+	for _, k := range c.keys {
+		if verifySignature(p, k.public.Verifier()) == nil {
+			return k, nil
 		}
+	}
+	if c.missing != nil {
+		return usable{}, c.missing
 	}
 	if len(c.set.keys) == 1 {
-		return nil, nil, errors.New("not signed by the key of the policy")
+		return usable{}, errors.New("not signed by the key of the policy")
 	}
-	return nil, nil, fmt.Errorf("not signed by any of the %d keys of the policy", len(c.set.keys))
+	return usable{}, fmt.Errorf("not signed by any of the %d keys of the policy", len(c.set.keys))
 }
 
 // verifySignature checks the signature alone.
@@ -168,7 +192,7 @@ func (c *verifier) verifyByCertificate(p *piece) (*vouched, error) {
 	for _, cert := range chains[0] {
 		v.signer.Chain = append(v.signer.Chain, trust.DescribeCertificate(cert))
 	}
-	c.conclude(v, seen)
+	c.conclude(p, v, seen)
 	return v, nil
 }
 
@@ -313,10 +337,10 @@ func (c *verifier) askLogs(p *piece, m root.TrustedMaterial, seen *witnesses) er
 			continue
 		}
 		logs[id] = true
-		found := trust.LogEntry{ID: id, Index: entry.LogIndex(), SignedEntryTimestamp: promise(entry)}
+		found := trust.LogEntry{ID: id, Index: provenIndex(entry), SignedEntryTimestamp: promise(entry)}
 		for _, t := range times {
 			found.IntegratedTime = t.Time.UTC()
-			seen.times = append(seen.times, t.Time)
+			seen.times, seen.logged = append(seen.times, t.Time), append(seen.logged, t.Time)
 		}
 		seen.log = append(seen.log, found)
 	}
@@ -339,6 +363,15 @@ func verifyEntry(p *piece, entry *tlog.Entry, m root.TrustedMaterial) ([]root.Ti
 	return verify.VerifyTlogEntry(p.with(entry), m, 1, true)
 }
 
+// provenIndex returns the index of an entry that its promise or its proof of inclusion is about; beside a proof alone, the entry's own
+// index is anybody's word.
+func provenIndex(e *tlog.Entry) int64 {
+	if proof := e.TransparencyLogEntry().GetInclusionProof(); proof != nil && !e.HasInclusionPromise() {
+		return proof.GetLogIndex()
+	}
+	return e.LogIndex()
+}
+
 func promise(e *tlog.Entry) []byte {
 	return e.TransparencyLogEntry().GetInclusionPromise().GetSignedEntryTimestamp()
 }
@@ -348,14 +381,25 @@ func (w *witnesses) because(text string) error {
 	if len(w.why) == 0 {
 		return errors.New(text)
 	}
-	return fmt.Errorf("%s: %w", text, errors.Join(w.why[0]))
+	return fmt.Errorf("%s: %w", text, w.why[0])
+}
+
+// maxShort is how long a certificate is valid at most that by itself bounds when it signed; Fulcio's are valid for ten minutes.
+const maxShort = 24 * time.Hour
+
+// renewable reports whether anybody can have an old signature time-stamped anew. Who signed with a short-lived certificate signed while it
+// was valid, whenever the stamp was made; a log does not take one signature twice.
+func renewable(cert *x509.Certificate) bool {
+	return cert == nil || cert.NotAfter.Sub(cert.NotBefore) > maxShort
 }
 
 // conclude completes a result.
-func (c *verifier) conclude(v *vouched, seen *witnesses) {
+func (c *verifier) conclude(p *piece, v *vouched, seen *witnesses) {
 	v.log = seen.log
-	if len(seen.times) > 0 {
-		v.signedAt = slices.MinFunc(seen.times, time.Time.Compare).UTC()
+	v.signedAt = earliest(seen.times)
+	v.age = v.signedAt
+	if renewable(p.cert) {
+		v.age = earliest(seen.logged)
 	}
 	if c.ignoreLog {
 		v.weakened = append(v.weakened, "insecureIgnoreLog")
@@ -363,6 +407,13 @@ func (c *verifier) conclude(v *vouched, seen *witnesses) {
 	if c.ignoreSCT && c.set.identities != nil {
 		v.weakened = append(v.weakened, "insecureIgnoreSCT")
 	}
+}
+
+func earliest(times []time.Time) time.Time {
+	if len(times) == 0 {
+		return time.Time{}
+	}
+	return slices.MinFunc(times, time.Time.Compare).UTC()
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

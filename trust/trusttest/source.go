@@ -116,7 +116,7 @@ func (s *Source) Blob(ctx context.Context, ref image.Ref, d trust.Descriptor, li
 	case !found:
 		return nil, fmt.Errorf("blob %s: %w", d.Digest, trust.ErrNotFound)
 	case size != d.Size:
-		return nil, fmt.Errorf("blob %s: %d bytes, the descriptor says %d", d.Digest, size, d.Size)
+		return nil, fmt.Errorf("blob %s: %w: %d bytes, the descriptor says %d", d.Digest, trust.ErrMalformed, size, d.Size)
 	case size > limit:
 		return nil, fmt.Errorf("blob %s: %d bytes, at most %d are allowed", d.Digest, size, limit)
 	}

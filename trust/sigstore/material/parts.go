@@ -136,7 +136,10 @@ func stampChain(file []byte) (*prototrustroot.CertificateAuthority, error) {
 	if len(chain) != len(certs) {
 		return nil, fmt.Errorf("%d certificates do not belong to the chain of %q; remove them", len(certs)-len(chain), clip(leaf.Subject.String()))
 	}
-	return wireChain(chain), nil
+	ca := wireChain(chain)
+	// What has no URL of its own needs a name: thresholds tell authorities apart by it.
+	ca.Uri = "urn:" + trust.Fingerprint(leaf.RawSubjectPublicKeyInfo)
+	return ca, nil
 }
 
 func wireChain(chain []*x509.Certificate) *prototrustroot.CertificateAuthority {

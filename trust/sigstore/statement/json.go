@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -295,7 +296,7 @@ func decodeObject(raw []byte) (map[string]any, error) {
 // checkNames refuses a member that some readers take for a known one: encoding/json does not look at the case, and readers made from
 // protocol buffers know predicateType as predicate_type too.
 func checkNames(members map[string][]byte, known ...string) error {
-	for name := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		for _, k := range known {
 			if name != k && strings.EqualFold(strings.ReplaceAll(name, "_", ""), strings.ReplaceAll(k, "_", "")) {
 				return fmt.Errorf("has a member %q, which some readers take for %q", clip(name), k)
@@ -307,7 +308,7 @@ func checkNames(members map[string][]byte, known ...string) error {
 
 // checkExactly refuses every member that is not known.
 func checkExactly(members map[string][]byte, known ...string) error {
-	for name := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if !slices.Contains(known, name) {
 			return fmt.Errorf("has an unknown member %q", clip(name))
 		}
