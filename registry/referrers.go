@@ -18,7 +18,7 @@ import (
 var ErrTooManyReferrers = errors.New("too many referrers")
 
 // Referrers implements trust.Source, in the order in which the registry lists them. It asks the referrers API, and where the
-// registry says, by 404 and nothing else, that it has none, the fallback tag (OCI distribution specification 1.1, "Listing
+// registry says, by 404 or by not understanding the request, that it has none, the fallback tag (OCI distribution specification 1.1, "Listing
 // Referrers"). The list is not filtered by the registry: filters are optional there, and one list serves all formats. Entries
 // without a proper digest are left out, since nothing can be fetched by them. An image without referrers has an empty list.
 //
@@ -76,13 +76,23 @@ func (s *session) referrers(ctx context.Context, d image.Digest) ([]trust.Descri
 	}
 }
 
-// referrersError makes an error of an answer that is no list. Only a 404 to the first page can mean that there is no API: not one
+// lacksAPI reports whether a status can mean that a registry does not know the API: registries that do not answer 404 say that they do
+// not understand the request. Statuses of access, of too many requests and of failures are none of them.
+func lacksAPI(status int) bool {
+	switch status {
+	case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusNotImplemented:
+		return true
+	}
+	return false
+}
+
+// referrersError makes an error of an answer that is no list. Only the answer to the first page can mean that there is no API: not one
 // that speaks of access, nor one of a third party without an error document. The session remembers it, except where the name or the
 // manifest is unknown, since those may come into being.
 func (s *session) referrersError(a answer, page int) error {
 	e := statusError(a, false)
 	errs := decodeErrors(a.body)
-	if a.status != http.StatusNotFound || page > 0 || a.foreign && len(errs) == 0 {
+	if !lacksAPI(a.status) || page > 0 || a.foreign && len(errs) == 0 {
 		e.notFound = false
 		return e
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -404,6 +405,20 @@ func TestT47_MalformedAnswersLeaveNothingBehind(t *testing.T) {
 			if err == nil && !allowed || errors.Is(err, trust.ErrNotFound) {
 				t.Errorf("%s/%s: %v, want cannot tell", name, way, err)
 			}
+		}
+	}
+}
+
+// TestT46_RegistriesThatDoNotKnowTheAPI shows that "I do not understand" leads to the fallback tag, and nothing else does.
+func TestT46_RegistriesThatDoNotKnowTheAPI(t *testing.T) {
+	for _, status := range []int{400, 401, 403, 404, 405, 406, 415, 429, 500, 501, 502, 503} {
+		s := registrytest.New(t, registrytest.Options{})
+		subject := s.PushImage(repo, "1.0", "", "seed")
+		s.SetFault(func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/referrers/") }, registrytest.Status(status, nil, ""))
+		list, err := newClient(t, registry.Config{Retries: -1}).Referrers(t.Context(), tagged(t, s, "1.0").At(subject))
+		known := slices.Contains([]int{400, 404, 405, 406, 415, 501}, status)
+		if known != (err == nil) || len(list) != 0 {
+			t.Errorf("%d: got %v, %v", status, list, err)
 		}
 	}
 }

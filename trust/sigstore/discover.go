@@ -85,7 +85,7 @@ func (s *search) layersUnder(ctx context.Context, suffix string) (list, error) {
 	var all []candidate
 	for i, l := range slices.Backward(doc.Layers) {
 		if d, ok := s.descriptor(&l); ok && s.wants(l.Annotations[annotationPredicateType]) {
-			all = append(all, candidate{descriptor: d, name: fmt.Sprintf(".%s[%d]", suffix, i)})
+			all = append(all, candidate{descriptor: d, kind: l.Annotations[annotationPredicateType], name: fmt.Sprintf(".%s[%d]", suffix, i)})
 		}
 	}
 	s.promote(all)
@@ -114,12 +114,16 @@ func (s *search) rank(c candidate) int {
 	return 0
 }
 
-// cut keeps as many candidates as are looked at.
+// cut keeps as many candidates as are looked at of each type of predicate, so that many of one type do not take the place of another.
 func cut(all []candidate) list {
-	if len(all) <= trust.MaxSignatures {
-		return list{candidates: all}
+	kept := all[:0:0]
+	seen := map[string]int{}
+	for _, c := range all {
+		if seen[c.kind]++; seen[c.kind] <= trust.MaxSignatures {
+			kept = append(kept, c)
+		}
 	}
-	return list{candidates: all[:trust.MaxSignatures], left: len(all) - trust.MaxSignatures}
+	return list{candidates: kept, left: len(all) - len(kept)}
 }
 
 // wants reports whether evidence that says it is of a type can be of use. One that does not say may be.
@@ -145,21 +149,73 @@ func (s *search) referrers(ctx context.Context) (list, error) {
 	if err != nil && len(descriptors) == 0 {
 		return list{}, fmt.Errorf("referrers of %s: %w", s.ref.Digest(), err)
 	}
-	var all []candidate
-	for _, d := range descriptors {
-		if isReferrer(d.ArtifactType) && s.wants(d.Annotations[annotationBundleType]) {
-			all = append(all, candidate{descriptor: d, refers: true, name: "bundle " + d.Digest.Hex()[:12]})
-		}
+	all, errManifests := s.candidates(ctx, descriptors)
+	if errManifests != nil {
+		return list{}, errManifests
 	}
+	few := len(all) <= trust.MaxSignatures // then all are looked at, and the order of the list is the best guess
 	slices.SortStableFunc(all, func(a, b candidate) int {
-		if c := created(b).Compare(created(a)); c != 0 {
+		if c := created(b).Compare(created(a)); c != 0 || few {
 			return c
 		}
-		return cmp.Compare(a.descriptor.Digest.String(), b.descriptor.Digest.String()) // whatever order the registry lists them in
+		return strings.Compare(a.descriptor.Digest.String(), b.descriptor.Digest.String()) // whatever order the registry lists them in
 	})
 	l := cut(all)
 	l.err = err
 	return l, nil
+}
+
+// candidates returns what of a list may be evidence, the last entry first: where nothing tells times, clients have added to the end. Lists
+// under the fallback tag often tell neither types nor times; if there is much, the manifests are asked, which do.
+func (s *search) candidates(ctx context.Context, descriptors []trust.Descriptor) ([]candidate, error) {
+	var all []candidate
+	for _, d := range slices.Backward(descriptors) {
+		if isReferrer(d.ArtifactType) {
+			all = append(all, candidate{descriptor: d, refers: true, name: "bundle " + d.Digest.Hex()[:12]})
+		}
+	}
+	if len(all) > trust.MaxSignatures {
+		if err := s.annotate(ctx, all); err != nil {
+			return nil, err
+		}
+	}
+	for i := range all {
+		all[i].kind = all[i].descriptor.Annotations[annotationBundleType]
+	}
+	return slices.DeleteFunc(all, func(c candidate) bool { return !s.wants(c.kind) }), nil
+}
+
+// maxAnnotated bounds how many manifests are read to learn what they are about.
+const maxAnnotated = 256
+
+// annotate reads the manifests of candidates of which the list tells nothing, and keeps what they say.
+func (s *search) annotate(ctx context.Context, all []candidate) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(batch)
+	read := 0
+	for i := range all {
+		c := &all[i]
+		if len(c.descriptor.Annotations) > 0 || read == maxAnnotated {
+			continue
+		}
+		read++
+		group.Go(func() error {
+			m, err := s.src.Manifest(ctx, s.ref.At(c.descriptor.Digest))
+			switch {
+			case err != nil && !provesNothing(err):
+				return fmt.Errorf("manifest of %s: %w", c.name, err)
+			case err != nil:
+				c.err = err
+				return nil
+			}
+			c.manifest = &m
+			if doc, err := readManifest(m); err == nil {
+				c.descriptor.Annotations = doc.Annotations
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 func created(c candidate) time.Time {
@@ -188,6 +244,8 @@ type manifest struct {
 	Subject   *layer            `json:"subject"`
 	Layers    []layer           `json:"layers"`
 	Manifests []json.RawMessage `json:"manifests"`
+
+	Annotations map[string]string `json:"annotations"`
 }
 
 type layer struct {

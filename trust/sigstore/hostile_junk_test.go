@@ -13,6 +13,7 @@ import (
 	"github.com/assay-dev/assay/registry"
 	"github.com/assay-dev/assay/registry/registrytest"
 	"github.com/assay-dev/assay/trust"
+	"github.com/assay-dev/assay/trust/sigstore/statement"
 	"github.com/assay-dev/assay/trust/trusttest"
 )
 
@@ -257,5 +258,31 @@ func TestT45_CopiesAskTheLogOnce(t *testing.T) {
 	t.Logf("%d questions for one signature, %d proofs, %v", len(log.asked), len(proofs), err)
 	if len(log.asked) > 1 {
 		t.Errorf("%d questions for one signature", len(log.asked))
+	}
+}
+
+// Where a list tells neither types nor times, as under the fallback tag, many attestations do not take the place of the signature.
+func TestT45_ManyAttestationsInABareList(t *testing.T) {
+	l := home()
+	src := &watched{Source: new(trusttest.Source)}
+	src.listed = func(all []trust.Descriptor) []trust.Descriptor {
+		for i := range all {
+			all[i].Annotations = nil
+		}
+		return all
+	}
+	first := l.sign(app, signing{shape: bundleSignature, created: signed})
+	first.annotations[annotationBundleType] = statement.CosignSign
+	publish(t, src.Source, app, first)
+	for i := range 3 * trust.MaxSignatures {
+		p := l.sign(app, scan(true, i%9+1, nil))
+		p.annotations = map[string]string{annotationBundleType: scanType, annotationCreated: signed.Add(time.Duration(i) * time.Hour).Format(time.RFC3339)}
+		publish(t, src.Source, app, p)
+	}
+	src.FailAt(0, nil)
+	proofs, err := find(t, newAuthority(t, l.keyless()), src, app)
+	expect(t, proofs, err, "")
+	if n := src.Requests(); n > maxAnnotated+2*trust.MaxSignatures+4 {
+		t.Errorf("%d requests", n)
 	}
 }

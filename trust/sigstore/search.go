@@ -34,7 +34,9 @@ type candidate struct {
 	descriptor trust.Descriptor // of a layer, or of a manifest that refers to the image
 	refers     bool             // it is such a manifest
 	name       string
-	err        error // it proves nothing
+	kind       string          // type of the predicate, as it says; "" if it does not
+	manifest   *trust.Manifest // it was read already
+	err        error           // it proves nothing
 }
 
 // list is what one way of discovery found: the newest first.
@@ -179,7 +181,7 @@ func (s *search) fetch(ctx context.Context, candidates []candidate) ([]trust.Ite
 	group, manifests := errgroup.WithContext(ctx)
 	group.SetLimit(batch)
 	for i, c := range candidates {
-		if !c.refers {
+		if !c.refers || c.err != nil {
 			fetches[i] = []fetch{{name: c.name, layer: c.descriptor, err: c.err}}
 			continue
 		}
@@ -239,7 +241,7 @@ type fetch struct {
 // resolve goes from a manifest that refers to the image to its layers with evidence. What the registry does not have, or is no such
 // manifest, proves nothing; any other failure means that it cannot be told.
 func (s *search) resolve(ctx context.Context, c candidate) ([]fetch, error) {
-	m, err := s.src.Manifest(ctx, s.ref.At(c.descriptor.Digest))
+	m, err := s.manifestOf(ctx, c)
 	if err != nil && !provesNothing(err) {
 		return nil, fmt.Errorf("manifest of %s: %w", c.name, err)
 	}
@@ -256,6 +258,13 @@ func (s *search) resolve(ctx context.Context, c candidate) ([]fetch, error) {
 	}
 	fetches[0].read = int64(len(m.Bytes))
 	return fetches, nil
+}
+
+func (s *search) manifestOf(ctx context.Context, c candidate) (trust.Manifest, error) {
+	if c.manifest != nil {
+		return *c.manifest, nil
+	}
+	return s.src.Manifest(ctx, s.ref.At(c.descriptor.Digest))
 }
 
 // provesNothing reports whether an error says that there is no such content, or none that can be read: whoever may push can do that, and
