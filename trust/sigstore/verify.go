@@ -3,16 +3,12 @@ package sigstore
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
-	"github.com/sigstore/sigstore-go/pkg/tlog"
-	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/options"
@@ -42,14 +38,6 @@ type vouched struct {
 // holdsAt reports whether the result can be used at a time.
 func (v *vouched) holdsAt(now time.Time) bool {
 	return (v.from.IsZero() || !now.Before(v.from)) && (v.until.IsZero() || now.Before(v.until))
-}
-
-// witnesses is what logs and time-stamp authorities say of a signature.
-type witnesses struct {
-	log    []trust.LogEntry
-	logged []time.Time // by logs
-	times  []time.Time // by logs and time-stamp authorities
-	why    []error     // of entries and stamps that do not count
 }
 
 // verifier checks the cryptography of pieces against one version of trust material.
@@ -296,92 +284,6 @@ func withoutOtherName(c *x509.Certificate) *x509.Certificate {
 		}
 	}
 	return &plain
-}
-
-// witness asks logs and time-stamp authorities, each counted once.
-func (c *verifier) witness(p *piece, m root.TrustedMaterial) (*witnesses, error) {
-	seen := &witnesses{}
-	if !c.ignoreLog {
-		if err := c.askLogs(p, m, seen); err != nil {
-			return nil, err
-		}
-	}
-	if len(p.stamps) == 0 && c.stamps == 0 {
-		return seen, nil
-	}
-	stamps, refused, err := verify.VerifySignedTimestamp(&p.entity, m)
-	if err != nil {
-		return nil, fmt.Errorf("time stamps: %w", err)
-	}
-	seen.why = append(seen.why, refused...)
-	for _, s := range stamps {
-		seen.times = append(seen.times, s.Time)
-	}
-	if len(stamps) < c.stamps {
-		return nil, seen.because(fmt.Sprintf("time stamps by %d authorities that count, %d are wanted", len(stamps), c.stamps))
-	}
-	return seen, nil
-}
-
-// askLogs judges each log entry for itself; one that does not hold is left out. Several entries of one log count once.
-func (c *verifier) askLogs(p *piece, m root.TrustedMaterial, seen *witnesses) error {
-	logs := map[string]bool{}
-	for _, entry := range p.entries {
-		times, err := verifyEntry(p, entry, m)
-		if err != nil {
-			seen.why = append(seen.why, fmt.Errorf("log entry %d: %w", entry.LogIndex(), err))
-			continue
-		}
-		id := hex.EncodeToString([]byte(entry.LogKeyID()))
-		if logs[id] {
-			continue
-		}
-		logs[id] = true
-		found := trust.LogEntry{ID: id, Index: provenIndex(entry), SignedEntryTimestamp: promise(entry)}
-		for _, t := range times {
-			found.IntegratedTime = t.Time.UTC()
-			seen.times, seen.logged = append(seen.times, t.Time), append(seen.logged, t.Time)
-		}
-		seen.log = append(seen.log, found)
-	}
-	if len(logs) >= c.logs {
-		return nil
-	}
-	if len(p.entries) == 0 {
-		return fmt.Errorf("no entry of a transparency log; have signatures logged, or write insecureIgnoreLog: true")
-	}
-	return seen.because(fmt.Sprintf("entries of %d transparency logs that count, %d are wanted", len(logs), c.logs))
-}
-
-// verifyEntry judges one log entry. The library compares an entry in the form of Rekor v2 with the signature only where the checkpoint is
-// one of Rekor v2 too; in a tree of v1, whose origin ends in its number, it would take any such entry.
-func verifyEntry(p *piece, entry *tlog.Entry, m root.TrustedMaterial) ([]root.Timestamp, error) {
-	origin, _, _ := strings.Cut(entry.TransparencyLogEntry().GetInclusionProof().GetCheckpoint().GetEnvelope(), "\n")
-	if entry.IsRekorV2() && strings.Contains(origin, " ") {
-		return nil, errors.New("an entry of Rekor v2 in a tree of v1")
-	}
-	return verify.VerifyTlogEntry(p.with(entry), m, 1, true)
-}
-
-// provenIndex returns the index of an entry that its promise or its proof of inclusion is about; beside a proof alone, the entry's own
-// index is anybody's word.
-func provenIndex(e *tlog.Entry) int64 {
-	if proof := e.TransparencyLogEntry().GetInclusionProof(); proof != nil && !e.HasInclusionPromise() {
-		return proof.GetLogIndex()
-	}
-	return e.LogIndex()
-}
-
-func promise(e *tlog.Entry) []byte {
-	return e.TransparencyLogEntry().GetInclusionPromise().GetSignedEntryTimestamp()
-}
-
-// because returns an error with the reasons why witnesses did not count.
-func (w *witnesses) because(text string) error {
-	if len(w.why) == 0 {
-		return errors.New(text)
-	}
-	return fmt.Errorf("%s: %w", text, w.why[0])
 }
 
 // maxShort is how long a certificate is valid at most that by itself bounds when it signed; Fulcio's are valid for ten minutes.
