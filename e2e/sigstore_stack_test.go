@@ -84,7 +84,13 @@ func (s *sigstore) stop(t testing.TB) {
 }
 
 func (s *sigstore) startAll() error {
-	var err error
+	lock, err := lockHost()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.servers = append(s.servers, closer{lock})
+	s.mu.Unlock()
 	if s.pki, err = newPKI(s.folder); err != nil {
 		return err
 	}
