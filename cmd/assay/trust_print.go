@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -21,8 +21,8 @@ var trustKinds = []struct{ name, title string }{
 	{"tsa", "time-stamp authority"},
 }
 
-// printTrust prints where material comes from and what is in it.
-func (a *app) printTrust(output string, v *trustView) error {
+// printTrust prints where material comes from and what is in it; index is its place among others.
+func (a *app) printTrust(output string, v *trustView, index int) error {
 	if output == "json" {
 		out := json.NewEncoder(a.stdout)
 		out.SetEscapeHTML(false)
@@ -30,6 +30,9 @@ func (a *app) printTrust(output string, v *trustView) error {
 	}
 	for _, w := range v.Warnings {
 		fmt.Fprintf(a.stderr, "assay: warning: %s\n", plain(w))
+	}
+	if index > 0 {
+		fmt.Fprintln(a.stdout)
 	}
 	for _, line := range [][2]string{
 		{"source", string(v.Kind) + ": " + v.Source}, {"version", v.Version}, {"age", v.age()}, {"proof ends", day(v.Expires)}, {"usable until", day(v.UsableUntil)},
@@ -83,10 +86,15 @@ func plainLines(s string) []string {
 	return lines
 }
 
-// printUpdate prints what an update changed.
+// printUpdate prints what an update changed, or says why it changed nothing. What could not be fetched was told already.
 func (a *app) printUpdate(before, after *trustView) error {
-	if after.Error != "" {
-		return after.unusable()
+	switch {
+	case after.lastErr != nil:
+		return nil
+	case after.unsaved != nil:
+		return fmt.Errorf("%s: was fetched, and cannot be kept on disk: %w; name another folder with --cache", plain(after.Source), after.unsaved)
+	case after.Error != "":
+		return errors.New(after.Error)
 	}
 	switch {
 	case before.Version == after.Version:
@@ -153,21 +161,36 @@ func span(m *material.Member) string {
 	return from + " to " + until
 }
 
-func (a *app) trustInit(ctx context.Context, o *trustOptions, t material.TUF) error {
-	// What the installation gave before does not matter, and may be what has to be mended.
-	k, err := material.New(a.materialConfig(material.Default{}, o.cache))
-	if err != nil {
-		return usageError("trust material: %w", err)
+func (a *app) printCheck(output string, v *trustView) error {
+	if output == "json" {
+		out := json.NewEncoder(a.stdout)
+		out.SetEscapeHTML(false)
+		return out.Encode(v)
 	}
-	fmt.Fprintf(a.stderr, "assay: fetching %s\n", plain(t.Mirror))
-	source, err := k.Init(ctx, t)
-	if err != nil {
-		return &exitError{code: exitCannotTell, err: err}
+	for _, w := range v.Warnings {
+		fmt.Fprintf(a.stderr, "assay: warning: %s\n", plain(w))
 	}
-	v := newTrustView(source, a.now())
-	fmt.Fprintf(a.stdout, "%s: version %s is the default now, kept in %s\n", plain(v.Source), v.Version, a.materialFolder(o.cache))
-	for _, line := range changed(nil, v.Members) {
-		fmt.Fprintln(a.stdout, line)
+	if v.Error != "" {
+		return nil
 	}
-	return v.unusable()
+	_, err := fmt.Fprintf(a.stdout, "%s: version %s, %s\n", plain(v.Source), v.Version, v.age())
+	return err
+}
+
+// age says how old the material is.
+func (v *trustView) age() string {
+	if v.AsOf.IsZero() {
+		return "given, does not age"
+	}
+	age := "proved to be current " + v.AsOf.Format("2006-01-02 15:04")
+	switch v.Kind {
+	case material.KindEmbedded:
+		age = "copy in the program, of " + day(v.AsOf)
+	case material.KindKMS:
+		age = "read " + v.AsOf.Format("2006-01-02 15:04")
+	}
+	if d := v.now.Sub(v.AsOf); d >= 48*time.Hour {
+		age += fmt.Sprintf(", %d days ago", int(d/(24*time.Hour)))
+	}
+	return age
 }

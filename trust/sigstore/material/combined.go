@@ -51,7 +51,9 @@ func (c *combined) Root(now time.Time) (*Root, error) {
 	last := c.last.Load()
 	if last == nil || last.version != base.Version {
 		last = &mixture{version: base.Version}
-		last.root, last.err = c.mix(base)
+		if last.root, last.err = c.mix(base); last.err != nil {
+			last.err = fmt.Errorf("trust material of %s: %w", c.name, last.err)
+		}
 		c.last.Store(last)
 	}
 	if last.err != nil {
@@ -97,12 +99,14 @@ func (c *combined) Status(now time.Time) Status {
 	s := c.base.Status(now)
 	s.Name, s.Kind = c.name+", and "+s.Name, KindCombined
 	r, err := c.Root(now)
-	if err == nil {
-		s.Version = r.Version
-		if s.Err != nil {
-			s.Err = nil
-			s.Warning += "; only what was given is used"
-		}
+	switch {
+	case err != nil:
+		s.Err, s.Warning = err, err.Error()
+		return s
+	case s.Err != nil:
+		s.Err = nil
+		s.Warning += "; only what was given is used"
 	}
+	s.Version = r.Version
 	return s
 }

@@ -60,16 +60,17 @@ func (d *Default) read() (*installed, error) {
 	if i.complete() {
 		return i, nil
 	}
-	if err := d.readMirror(i); err != nil {
-		return nil, err
+	if d.FirstRoot.Name != "" {
+		if err := checkFirstRoot(d.FirstRoot.Name, d.FirstRoot.Content); err != nil {
+			return nil, err
+		}
 	}
-	if len(i.first) == 0 {
-		return i, nil
-	}
-	if err := checkFirstRoot(i.first); err != nil {
-		return nil, fmt.Errorf("%s: %w", d.FirstRoot.Name, err)
-	}
-	return i, nil
+	return i, d.readMirror(i)
+}
+
+// publicGood reports whether everything comes from the public good instance.
+func (i *installed) publicGood() bool {
+	return i.whole == nil && i.parts == nil && i.older == nil && i.mirror == ""
 }
 
 // readParts reads the files that stand for one part each.
@@ -119,17 +120,15 @@ func (i *installed) complete() bool {
 
 // readMirror finds out which repository the installation's material comes from.
 func (d *Default) readMirror(i *installed) error {
-	i.mirror = d.Mirror
-	if i.mirror == "" && d.Folder != "" {
-		var err error
-		if i.mirror, err = remoteOf(d.Folder); err != nil {
-			return err
+	var err error
+	switch {
+	case d.Mirror != "":
+		if i.mirror, err = checkMirror(d.Mirror); err != nil {
+			return fmt.Errorf("TUF_MIRROR: %w", err)
 		}
-	}
-	if i.mirror != "" {
-		var err error
-		if i.mirror, err = checkMirror(i.mirror); err != nil {
-			return err
+	case d.Folder != "":
+		if i.mirror, err = remoteOf(d.Folder); err != nil {
+			return fmt.Errorf("%w; assay trust init writes it anew", err)
 		}
 	}
 	if i.mirror == PublicGoodMirror {
@@ -137,7 +136,6 @@ func (d *Default) readMirror(i *installed) error {
 		return nil
 	}
 	if d.Mirror == "" && d.Folder != "" && !hasMetadata(d.Folder, i.mirror) {
-		var err error
 		if i.older, err = olderLayout(d.Folder); err != nil {
 			return fmt.Errorf("%s: %w; assay trust init writes it anew", d.Folder, err)
 		}
@@ -145,16 +143,26 @@ func (d *Default) readMirror(i *installed) error {
 	if i.mirror == "" || i.older != nil || len(i.first) > 0 {
 		return nil
 	}
-	name := filepath.Join(d.Folder, folderName(i.mirror), "root.json")
-	content, err := readPath(name, maxRootFile)
-	if err == nil {
-		err = checkFirstRoot(content)
+	if i.first, err = firstRootIn(d.Folder, i.mirror); err != nil {
+		return fmt.Errorf("TUF repository %s: the first root.json that is trusted: %w; set TUF_ROOT_JSON, or run assay trust init", i.mirror, err)
 	}
-	if err != nil {
-		return fmt.Errorf("TUF repository %s: the root.json that is trusted first: %w; set TUF_ROOT_JSON, or run assay trust init", i.mirror, err)
-	}
-	i.first = content
 	return nil
+}
+
+// firstRootIn reads the first root.json that is trusted from the cache of cosign initialize.
+func firstRootIn(cache, mirror string) ([]byte, error) {
+	if cache == "" {
+		return nil, errors.New("is not given, and there is no cache") // an empty path is the working folder, which proves nothing
+	}
+	name := filepath.Join(cache, folderName(mirror), "root.json")
+	content, err := readPath(name, maxRootFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := firstRootFault(content); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return content, nil
 }
 
 // hasMetadata reports whether a cache has a mirror's metadata in the current layout.
@@ -185,7 +193,11 @@ func remoteOf(cache string) (string, error) {
 	if remote.Mirror == "" {
 		return "", fmt.Errorf("%s: names no mirror", name)
 	}
-	return remote.Mirror, nil
+	mirror, err := checkMirror(remote.Mirror)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	return mirror, nil
 }
 
 // olderLayout reads the targets of a cache that older versions of cosign wrote: tuf.db, which only their own library reads, and files
@@ -250,12 +262,15 @@ func (k *Keeper) Default(maxStale time.Duration) (Source, error) {
 	case i.older != nil:
 		base = &given{name: i.folder, root: i.older, warning: olderWarning}
 	case i.mirror != "":
-		base = k.aged(k.mirror(i.mirror, i.first, k.shared(i.mirror), i.cache(i.mirror), nil), maxStale)
+		o := origin{name: i.mirror, first: i.first, own: k.shared(i.mirror), other: i.cache(i.mirror), renew: renewDefault}
+		base = k.aged(k.mirror(o), maxStale)
 	case i.parts != nil:
 		// Who gives parts of his own does not expect the public instance to be asked for the others.
-		base = k.aged(k.unregistered(PublicGoodMirror, PublicGoodRoot(), nil, i.cache(PublicGoodMirror), embeddedRoot), maxStale)
+		o := k.publicGood(nil)
+		o.other, o.renew = i.cache(PublicGoodMirror), "nothing is fetched where files give parts; give a file for each part, or a whole trusted_root.json"
+		base = k.aged(newMirror(k, o), maxStale)
 	default:
-		base = k.aged(k.mirror(PublicGoodMirror, PublicGoodRoot(), k.shared(PublicGoodMirror), i.cache(PublicGoodMirror), embeddedRoot), maxStale)
+		base = k.PublicGood(maxStale)
 	}
 	if i.parts == nil {
 		return base, nil

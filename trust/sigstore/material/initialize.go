@@ -15,17 +15,14 @@ func (k *Keeper) Init(ctx context.Context, t TUF) (Source, error) {
 	if k.config.Cache == "" {
 		return nil, errors.New("there is no folder to keep it in; give one")
 	}
-	mirror, err := checkMirror(t.Mirror)
+	mirror, err := t.check()
 	if err != nil {
-		return nil, err
-	}
-	if err := checkFirstRoot(t.Root); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(k.config.Cache, 0o700); err != nil {
 		return nil, err
 	}
-	m := k.mirror(mirror, t.Root, k.shared(mirror), nil, nil)
+	m := k.mirror(origin{name: mirror, first: t.Root, own: k.shared(mirror), renew: renewDefault})
 	if err := m.refresh(ctx); err != nil {
 		return nil, err
 	}

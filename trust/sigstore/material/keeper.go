@@ -40,8 +40,28 @@ type Provider func(ctx context.Context, ref *url.URL) (*Key, error)
 
 // TUF is a TUF repository that has a trusted_root.json.
 type TUF struct {
-	Mirror string // http or https URL
-	Root   []byte // the first root.json that is trusted
+	Mirror   string // http or https URL
+	Root     []byte // the first root.json that is trusted
+	RootName string // of the file with it, for messages; or empty
+}
+
+// Check says what is wrong with a repository's description; it connects to nothing.
+func (t TUF) Check() error {
+	_, err := t.check()
+	return err
+}
+
+// check returns the URL in the form in which URLs are compared.
+func (t TUF) check() (string, error) {
+	mirror, err := checkMirror(t.Mirror)
+	if err != nil {
+		return "", err
+	}
+	name := t.RootName
+	if name == "" {
+		name = "TUF repository " + mirror + ": the first root.json that is trusted"
+	}
+	return mirror, checkFirstRoot(name, t.Root)
 }
 
 // Keeper keeps the trust material of a process: each kind once, refreshed by Run or Refresh. It is safe for concurrent use.
@@ -81,18 +101,14 @@ func New(c Config) (*Keeper, error) {
 
 // PublicGood returns the material of Sigstore's public good instance: the newer of the copy on disk and the one in the program.
 func (k *Keeper) PublicGood(maxStale time.Duration) Source {
-	m := k.mirror(PublicGoodMirror, PublicGoodRoot(), k.shared(PublicGoodMirror), nil, embeddedRoot)
-	return k.aged(m, maxStale)
+	return k.aged(k.mirror(k.publicGood(k.shared(PublicGoodMirror))), maxStale)
 }
 
 // TUF returns the material of a TUF repository. Equal repositories with equal first roots share one copy.
 func (k *Keeper) TUF(t TUF, maxStale time.Duration) (Source, error) {
-	mirror, err := checkMirror(t.Mirror)
+	mirror, err := t.check()
 	if err != nil {
 		return nil, err
-	}
-	if err := checkFirstRoot(t.Root); err != nil {
-		return nil, fmt.Errorf("TUF repository %s: first root: %w", mirror, err)
 	}
 	if mirror == PublicGoodMirror && string(t.Root) == string(PublicGoodRoot()) {
 		return k.PublicGood(maxStale), nil
@@ -102,12 +118,32 @@ func (k *Keeper) TUF(t TUF, maxStale time.Duration) (Source, error) {
 		// Two URLs can have one name in the shared layout, and who writes a policy does not choose what others find there.
 		own = &folder{path: filepath.Join(k.config.Cache, folderName(mirror)+"-"+repositoryID(mirror, t.Root)[:16])}
 	}
-	return k.aged(k.mirror(mirror, t.Root, own, k.shared(mirror), nil), maxStale), nil
+	return k.aged(k.mirror(origin{name: mirror, first: t.Root, own: own, other: k.shared(mirror), renew: renewPolicy}), maxStale), nil
+}
+
+// Next steps, by who names a repository.
+const (
+	renewDefault = "assay trust update fetches it"
+	renewPolicy  = "assay trust update --policy FILE fetches it"
+)
+
+// publicGood is the origin of the public good instance's material.
+func (k *Keeper) publicGood(own *folder) origin {
+	o := origin{name: PublicGoodMirror, first: PublicGoodRoot(), own: own, start: embeddedRoot, renew: renewPolicy}
+	if k.installed.publicGood() {
+		o.other, o.renew = k.installed.cache(PublicGoodMirror), renewDefault
+	}
+	return o
 }
 
 func (k *Keeper) aged(m *mirror, maxStale time.Duration) *aged {
 	if maxStale <= 0 {
 		maxStale = k.config.MaxStale
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if m.maxStale == 0 || maxStale < m.maxStale {
+		m.maxStale = maxStale
 	}
 	return &aged{from: m, maxStale: maxStale}
 }
@@ -125,25 +161,20 @@ func sharedFolder(cache, mirror string) *folder {
 }
 
 // mirror returns the one that keeps a repository, with its copy on disk if there is a good one.
-func (k *Keeper) mirror(url string, first []byte, own, other *folder, start func() (*Root, error)) *mirror {
-	id := repositoryID(url, first)
-	if own != nil {
-		id += own.path
+func (k *Keeper) mirror(o origin) *mirror {
+	id := repositoryID(o.name, o.first)
+	if o.own != nil {
+		id += o.own.path
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if m := k.mirrors[id]; m != nil {
 		return m
 	}
-	m := newMirror(k, url, first, own, other, start)
+	m := newMirror(k, o)
 	k.mirrors[id] = m
 	k.notify()
 	return m
-}
-
-// unregistered returns a mirror that is never fetched.
-func (k *Keeper) unregistered(url string, first []byte, own, other *folder, start func() (*Root, error)) *mirror {
-	return newMirror(k, url, first, own, other, start)
 }
 
 // notify tells Run that something was added.
@@ -178,11 +209,11 @@ func checkMirror(text string) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-// source is what a keeper refreshes.
+// refreshed is what a keeper refreshes.
 type refreshed interface {
 	refresh(ctx context.Context) error
-	// empty reports whether there is nothing to use, not even a copy on disk.
-	empty() bool
+	// due reports whether there is nothing to use, not even a copy on disk, or what was fetched is old.
+	due(now time.Time) bool
 	label() string
 }
 
@@ -201,10 +232,11 @@ func (k *Keeper) all() []refreshed {
 	return found
 }
 
-// Prepare fetches what was never fetched and of which there is no copy. It is for programs that decide once and end. After an error the
-// sources can be used; those concerned cannot tell.
+// Prepare fetches what there is no copy of, and what was fetched more than a day ago. It is for programs that decide once and end. After
+// an error the sources can be used: what was held before stays in use, and where there was nothing, they cannot tell. Statuses says which.
 func (k *Keeper) Prepare(ctx context.Context) error {
-	return refreshAll(ctx, slices.DeleteFunc(k.all(), func(r refreshed) bool { return !r.empty() }))
+	now := k.config.Now()
+	return refreshAll(ctx, slices.DeleteFunc(k.all(), func(r refreshed) bool { return !r.due(now) }))
 }
 
 // Refresh fetches everything that can be fetched, now.

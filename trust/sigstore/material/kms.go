@@ -61,6 +61,9 @@ func (k *Keeper) KMS(ref string) (KeySource, error) {
 	if provider == nil {
 		return nil, fmt.Errorf("%s: this program has no key management service %q; it has: %s", clip(ref), clip(u.Scheme), k.schemes())
 	}
+	if u.Scheme == VaultScheme && vaultKeyName(u) == "" {
+		return nil, fmt.Errorf("%q is no reference to a key in Vault; write hashivault://name", clip(ref))
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if key := k.keys[ref]; key != nil {
@@ -198,7 +201,16 @@ func (r *remoteKey) ask(ctx context.Context) (key *Key, err error) {
 	return r.provider(ctx, r.ref)
 }
 
-func (r *remoteKey) empty() bool { return r.held.Load().key == nil }
+// due implements refreshed.
+func (r *remoteKey) due(now time.Time) bool {
+	h := r.held.Load()
+	return h.key == nil || now.Sub(h.asOf) > renewAfter
+}
+
+// renew is the next step for people who have no key that is fresh.
+func (r *remoteKey) renew() string {
+	return "assay trust update --key " + r.ref.String() + " fetches it"
+}
 
 func (r *remoteKey) label() string { return r.ref.String() }
 
@@ -225,13 +237,13 @@ func (r *remoteKey) Key(now time.Time) (*Key, error) {
 func (r *remoteKey) usable(h *heldKey, now time.Time) error {
 	switch {
 	case h.key != nil:
-		return checkAge(h.asOf, now, r.maxStale)
+		return checkAge(h.asOf, now, r.maxStale, r.renew())
 	case h.lastErr != nil:
-		return h.lastErr
+		return fmt.Errorf("%w; %s", h.lastErr, r.renew())
 	case h.refused != nil:
-		return fmt.Errorf("the copy on disk is not used: %w", h.refused)
+		return fmt.Errorf("the copy on disk is not used: %w; %s", h.refused, r.renew())
 	}
-	return errNeverFetched
+	return fmt.Errorf("%w; %s", errNeverFetched, r.renew())
 }
 
 // Status implements KeySource.
@@ -239,7 +251,7 @@ func (r *remoteKey) Status(now time.Time) Status {
 	h := r.held.Load()
 	s := Status{
 		Name: r.ref.String(), Kind: KindKMS, Version: r.Version(), AsOf: h.asOf, MaxStale: r.maxStale,
-		Err: r.usable(h, now), LastAttempt: h.lastAttempt, LastError: h.lastErr,
+		Err: r.usable(h, now), LastAttempt: h.lastAttempt, LastError: h.lastErr, Unsaved: h.unsaved,
 	}
 	if h.key != nil {
 		s.Age = now.Sub(h.asOf)
@@ -249,7 +261,10 @@ func (r *remoteKey) Status(now time.Time) Status {
 	case s.Err != nil:
 		s.Warning = fmt.Sprintf("key %s: %v", r.ref, s.Err)
 	case s.Stale:
-		s.Warning = fmt.Sprintf("key %s: was last read %s ago", r.ref, days(s.Age))
+		s.Warning = fmt.Sprintf("key %s: was last read %s ago; %s", r.ref, days(s.Age), r.renew())
+		if h.lastErr != nil {
+			s.Warning += fmt.Sprintf(" (the last attempt: %v)", h.lastErr)
+		}
 	case h.unsaved != nil:
 		s.Warning = fmt.Sprintf("key %s: cannot be kept on disk: %v", r.ref, h.unsaved)
 	}

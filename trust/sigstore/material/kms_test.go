@@ -200,6 +200,24 @@ func TestKMSConfiguration(t *testing.T) {
 	}
 }
 
+// What can be no key of Vault is an error before anything is asked.
+func TestKMSNames(t *testing.T) {
+	k, _ := keeperAt(t, now, vaultAt("http://127.0.0.1:1"))
+	for _, ref := range []string{
+		"hashivault://a/b", "hashivault://..", "hashivault://a?b", "hashivault://a?", "hashivault://a#b", "hashivault:a", "hashivault:///a",
+		"hashivault://a:1", "hashivault://a/", "hashivault://-a", "hashivault://a%41",
+	} {
+		if _, err := k.KMS(ref); err == nil || !strings.Contains(err.Error(), "write hashivault://name") {
+			t.Errorf("%s: got %v", ref, err)
+		}
+	}
+	for _, ref := range []string{"hashivault://release", "hashivault://Release-2.x_1"} {
+		if _, err := k.KMS(ref); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A copy of a key that others may write is no copy of a key.
 func TestKMSCopy(t *testing.T) {
 	server := transit(t, answerKey("ecdsa-p256", string(publicPEM(t, ecKey(t)))))

@@ -44,9 +44,18 @@ func Vault(c VaultConfig) Provider { return (&vault{c}).key }
 // vaultName is what the names of keys look like in references.
 var vaultName = regexp.MustCompile(`^\w(?:[\w.-]*\w)?$`)
 
-func (v *vault) key(ctx context.Context, ref *url.URL) (*Key, error) {
+// vaultKeyName returns the name of the key that a reference is to; empty if it is none.
+func vaultKeyName(ref *url.URL) string {
 	name := ref.Host + ref.Path
-	if !vaultName.MatchString(name) || ref.RawQuery != "" || ref.Fragment != "" || ref.Opaque != "" {
+	if !vaultName.MatchString(name) || ref.String() != VaultScheme+"://"+name {
+		return ""
+	}
+	return name
+}
+
+func (v *vault) key(ctx context.Context, ref *url.URL) (*Key, error) {
+	name := vaultKeyName(ref)
+	if name == "" {
 		return nil, errors.New("is no reference to a key in Vault; write hashivault://name")
 	}
 	base, err := v.endpoint()

@@ -18,7 +18,7 @@ import (
 
 // Member is an authority or a log of trust material, for people.
 type Member struct {
-	Kind    string    `json:"kind"`          // fulcio, rekor, ct or tsa
+	Kind    string    `json:"kind"`          // fulcio, rekor, ct, tsa, or key of a signer
 	URL     string    `json:"url,omitempty"` // where it is reached; empty: not known
 	Subject string    `json:"subject,omitempty"`
 	Key     string    `json:"key"` // hex key ID of a log; fingerprint of the key of an authority's first certificate

@@ -11,18 +11,25 @@ import (
 
 // mirror keeps the trust material of one TUF repository.
 type mirror struct {
-	name    string // for people
-	first   []byte // root.json
-	from    repository
-	own     *folder // copy on disk that is read and written; nil: none
-	other   *folder // copy on disk that is read only; nil: none
-	now     func() time.Time
-	log     *slog.Logger
-	fetcher *fetcher
+	origin
+	from     repository
+	now      func() time.Time
+	log      *slog.Logger
+	maxStale time.Duration // the strictest bound that anybody set; guarded by the keeper's mu
 
 	held atomic.Pointer[held]
 	mu   sync.Mutex // held by whoever changes held
 	seen *files     // newest that was proved; guarded by mu
+}
+
+// origin is where the material of a mirror comes from.
+type origin struct {
+	name  string                // URL
+	first []byte                // root.json
+	own   *folder               // copy on disk that is read and written; nil: none
+	other *folder               // copy on disk that is read only; nil: none
+	start func() (*Root, error) // the copy in the program; nil: none
+	renew string                // the next step for people who have nothing that is fresh
 }
 
 var _ refreshed = (*mirror)(nil)
@@ -39,15 +46,15 @@ type held struct {
 }
 
 // newMirror returns a mirror with what start gives and what the disk has, whichever is newer.
-func newMirror(k *Keeper, url string, first []byte, own, other *folder, start func() (*Root, error)) *mirror {
+func newMirror(k *Keeper, o origin) *mirror {
 	m := &mirror{
-		name: url, first: first, own: own, other: other, now: k.config.Now, log: k.config.Log, fetcher: k.fetcher,
-		from: &remote{fetcher: k.fetcher, base: url},
+		origin: o, now: k.config.Now, log: k.config.Log,
+		from: &remote{fetcher: k.fetcher, base: o.name},
 	}
 	h := held{kind: KindTUF}
-	if start != nil {
+	if o.start != nil {
 		h.kind = KindEmbedded
-		if h.root, h.refused = start(); h.refused != nil {
+		if h.root, h.refused = o.start(); h.refused != nil {
 			h.refused = fmt.Errorf("copy in the program: %w", h.refused)
 		}
 	}
@@ -60,7 +67,11 @@ func newMirror(k *Keeper, url string, first []byte, own, other *folder, start fu
 
 func (m *mirror) label() string { return m.name }
 
-func (m *mirror) empty() bool { return m.held.Load().root == nil }
+// due implements refreshed. The copy in the program is no reason to connect: where there is no network, nobody waits for one.
+func (m *mirror) due(now time.Time) bool {
+	h := m.held.Load()
+	return h.root == nil || h.kind != KindEmbedded && now.Sub(h.root.AsOf) > renewAfter
+}
 
 // load reads the copies on disk; the one that was proved last is used, if it is newer than what is held. Another process may have
 // written it.

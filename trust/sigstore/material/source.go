@@ -11,6 +11,7 @@ const DefaultMaxStale = 365 * 24 * time.Hour
 
 // Bounds of age that cannot be set.
 const (
+	renewAfter = 24 * time.Hour     // after which programs that decide once fetch what was fetched before
 	staleAfter = 7 * 24 * time.Hour // after which there is a warning
 	clockSlack = 24 * time.Hour     // by which a clock may be behind the time of a proof
 )
@@ -52,6 +53,7 @@ type Status struct {
 	Err         error         // why there is nothing to use now
 	LastAttempt time.Time     // to fetch
 	LastError   error         // of the last attempt to fetch; nil if it went well
+	Unsaved     error         // why there is no copy on disk of what was fetched; nil if there is one, or shall be none
 }
 
 // given is material that does not age.
@@ -127,13 +129,13 @@ var errNeverFetched = errors.New("was never fetched")
 func (a *aged) usable(h *held, now time.Time) error {
 	switch {
 	case h.root == nil && h.lastErr != nil:
-		return fmt.Errorf("trust material of %s: %w; assay trust update fetches it", a.from.name, h.lastErr)
+		return fmt.Errorf("trust material of %s: %w; %s", a.from.name, h.lastErr, a.from.renew)
 	case h.root == nil && h.refused != nil:
-		return fmt.Errorf("trust material of %s: %w; assay trust update fetches it anew", a.from.name, h.refused)
+		return fmt.Errorf("trust material of %s: %w; %s", a.from.name, h.refused, a.from.renew)
 	case h.root == nil:
-		return fmt.Errorf("trust material of %s: %w; assay trust update fetches it", a.from.name, errNeverFetched)
+		return fmt.Errorf("trust material of %s: %w; %s", a.from.name, errNeverFetched, a.from.renew)
 	}
-	if err := checkAge(h.root.AsOf, now, a.maxStale); err != nil {
+	if err := checkAge(h.root.AsOf, now, a.maxStale, a.from.renew); err != nil {
 		return fmt.Errorf("trust material of %s%s: %w", a.from.name, h.copied(), err)
 	}
 	return nil
@@ -147,14 +149,14 @@ func (h *held) copied() string {
 	return ""
 }
 
-// checkAge says why what was proved at one time may not be used at another.
-func checkAge(asOf, now time.Time, maxStale time.Duration) error {
+// checkAge says why what was proved at one time may not be used at another; renew is the next step.
+func checkAge(asOf, now time.Time, maxStale time.Duration, renew string) error {
 	age := now.Sub(asOf)
 	switch {
 	case age < -clockSlack:
 		return fmt.Errorf("was proved to be current at %s, and the clock says %s; set the clock", stamp(asOf), stamp(now))
 	case age > maxStale:
-		return fmt.Errorf("last proved to be current %s ago, at most %s are allowed; assay trust update fetches it", days(age), days(maxStale))
+		return fmt.Errorf("last proved to be current %s ago, at most %s are allowed; %s", days(age), days(maxStale), renew)
 	}
 	return nil
 }
@@ -162,7 +164,7 @@ func checkAge(asOf, now time.Time, maxStale time.Duration) error {
 // Status implements Source.
 func (a *aged) Status(now time.Time) Status {
 	h := a.from.held.Load()
-	s := Status{Name: a.from.name, Kind: h.kind, MaxStale: a.maxStale, LastAttempt: h.lastAttempt, LastError: h.lastErr, Err: a.usable(h, now)}
+	s := Status{Name: a.from.name, Kind: h.kind, MaxStale: a.maxStale, LastAttempt: h.lastAttempt, LastError: h.lastErr, Unsaved: h.unsaved, Err: a.usable(h, now)}
 	if h.root == nil {
 		s.Warning = s.Err.Error()
 		return s
@@ -173,8 +175,8 @@ func (a *aged) Status(now time.Time) Status {
 	case s.Err != nil:
 		s.Warning = s.Err.Error()
 	case s.Stale:
-		s.Warning = fmt.Sprintf("trust material of %s%s: last proved to be current %s ago; it is used until %s; assay trust update fetches it",
-			s.Name, h.copied(), days(s.Age), h.root.AsOf.Add(a.maxStale).UTC().Format(time.DateOnly))
+		s.Warning = fmt.Sprintf("trust material of %s%s: last proved to be current %s ago; it is used until %s; %s",
+			s.Name, h.copied(), days(s.Age), h.root.AsOf.Add(a.maxStale).UTC().Format(time.DateOnly), a.from.renew)
 		if h.lastErr != nil {
 			s.Warning += fmt.Sprintf(" (the last attempt: %v)", h.lastErr)
 		}

@@ -92,8 +92,16 @@ func prove(ctx context.Context, first []byte, old *files, from repository, at ti
 	return &proved{files: s.got, expires: tm.Timestamp.Signed.Expires}, nil
 }
 
-// checkFirstRoot says whether a root.json can be the first one that is trusted.
-func checkFirstRoot(content []byte) (err error) {
+// checkFirstRoot says, by the name of the file, whether a root.json can be the first one that is trusted.
+func checkFirstRoot(name string, content []byte) error {
+	if err := firstRootFault(content); err != nil {
+		return fmt.Errorf("%s: is no root.json of a TUF repository (%w); give the one that its operator handed out", name, err)
+	}
+	return nil
+}
+
+// firstRootFault says what is wrong with a root.json.
+func firstRootFault(content []byte) (err error) {
 	defer func() {
 		if caught := recover(); caught != nil {
 			err = fmt.Errorf("malformed metadata: %v", caught)
@@ -101,7 +109,7 @@ func checkFirstRoot(content []byte) (err error) {
 	}()
 	switch {
 	case len(content) == 0:
-		return errors.New("is missing; give the repository's root.json")
+		return errors.New("it is empty")
 	case len(content) > maxRootFile:
 		return fmt.Errorf("more than %d bytes", maxRootFile)
 	}
