@@ -17,8 +17,11 @@ import (
 // Known types: string, bool, integers, floats, time.Duration ("90s", "24h", "7d"), time.Time (RFC 3339), encoding.TextUnmarshaler,
 // and slices, maps with string keys, structs and pointers of these. A struct that is a TextUnmarshaler too is read from text or
 // from a mapping. Tags of fields: `yaml:"name"` ("-" leaves the field out), `required:"true"`, `enum:"a,b"`, `min:"1"` (characters,
-// items, or the number itself), `pattern:"…"`, `hint:"…"` (the next step, for messages) and `doc:"…"` (for Schema). A type with
-// a method Enum() []string takes only these texts.
+// items, or the number itself), `pattern:"…"`, `empty:"true"`, `hint:"…"` (the next step, for messages) and `doc:"…"` (for
+// Schema). A type with a method Enum() []string takes only these texts.
+//
+// A text, list or mapping that is there and empty is an error wherever a field's tag does not say that empty has a meaning: who writes
+// `subject: ""` wants something checked, and what has no value checks nothing.
 func Decode(name string, data []byte, into any) error {
 	d := &decoder{file: name}
 	if root, fatal := d.load(data); !fatal {
@@ -135,7 +138,7 @@ func (d *decoder) decodeText(c cursor, v reflect.Value) bool {
 		return true
 	}
 	if text == "" {
-		d.fail(c.node, c.path, "is empty; give it a value or remove it")
+		d.fail(c.node, c.path, "is empty; %s", emptyHint)
 		return true
 	}
 	if err := u.UnmarshalText([]byte(text)); err != nil {
@@ -143,6 +146,9 @@ func (d *decoder) decodeText(c cursor, v reflect.Value) bool {
 	}
 	return true
 }
+
+// emptyHint is the next step after an empty value.
+const emptyHint = "give it a value or remove it"
 
 // enumerated is implemented by types with a fixed set of texts.
 type enumerated interface {
@@ -187,6 +193,9 @@ func (d *decoder) decodeStruct(c cursor, v reflect.Value) {
 		d.decode(value, v.FieldByIndex(f.index))
 		if len(d.errs) == before {
 			d.constrain(value, v.FieldByIndex(f.index), f)
+			if !f.empty {
+				d.refuseEmpty(value, f.typ, f.next(emptyHint))
+			}
 		}
 	}
 	for _, f := range fields {
@@ -227,8 +236,37 @@ func (d *decoder) constrain(c cursor, v reflect.Value, f *field) {
 		return
 	}
 	if size < f.min {
-		d.fail(c.at(), c.path, "is empty; %s", f.next("give it a value or remove it"))
+		d.fail(c.at(), c.path, "is empty; %s", f.next(emptyHint))
 	}
+}
+
+// refuseEmpty refuses an empty value of a field, and empty ones in its lists and mappings. What is empty in a struct is refused by the
+// struct's own field.
+func (d *decoder) refuseEmpty(c cursor, t reflect.Type, next string) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case d.hasFailed(c.path):
+	case isEmpty(c.node):
+		d.fail(c.at(), c.path, "is empty; %s", next)
+	case t.Kind() == reflect.Slice:
+		for i := range c.node.Content {
+			d.refuseEmpty(c.item(i), t.Elem(), emptyHint)
+		}
+	case t.Kind() == reflect.Map:
+		for i := range len(c.node.Content) / 2 {
+			d.refuseEmpty(c.pair(i), t.Elem(), emptyHint)
+		}
+	}
+}
+
+// isEmpty reports a text, list or mapping with nothing in it.
+func isEmpty(n *yaml.Node) bool {
+	if n.Kind == yaml.ScalarNode {
+		return n.Value == ""
+	}
+	return len(n.Content) == 0
 }
 
 func (d *decoder) decodeMap(c cursor, v reflect.Value) {

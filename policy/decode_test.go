@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -57,6 +58,7 @@ type settings struct {
 	Mode    Mode              `yaml:"mode"`
 	Choice  string            `yaml:"choice" enum:"one,two"`
 	Form    string            `yaml:"form" pattern:"^[a-z]+$"`
+	Hollow  map[string]string `yaml:"hollow" empty:"true"`
 	Plain   string
 	Secret  string `yaml:"-"`
 	hidden  string
@@ -75,14 +77,14 @@ func TestDecode(t *testing.T) {
 		{"whole number as share", "share: 2", settings{Share: 2}},
 		{"quoted text", `text: "no"`, settings{Text: "no"}},
 		{"block of text", "text: |\n  a\n  b\n", settings{Text: "a\nb\n"}},
-		{"empty text", `text: ""`, settings{}},
 		{"seconds", "wait: 90s", settings{Wait: 90 * time.Second}},
 		{"days", "wait: 7d", settings{Wait: 7 * day}},
 		{"days and hours", "wait: 1d12h30m", settings{Wait: 36*time.Hour + 30*time.Minute}},
 		{"time", "at: 2027-01-01T02:00:00+02:00", settings{At: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}},
 		{"time in quotes", `at: "2027-01-01T00:00:00Z"`, settings{At: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}},
 		{"list", "list: [a, b]", settings{List: []string{"a", "b"}}},
-		{"empty list", "list: []", settings{List: []string{}}},
+		{"empty where it has a meaning", `hollow: {a: ""}`, settings{Hollow: map[string]string{"a": ""}}},
+		{"all empty where it has a meaning", "hollow: {}", settings{Hollow: map[string]string{}}},
 		{"maps", "map: {a: 1, b: 2}\nstructs: {x: {common: c}}", settings{Map: map[string]int{"a": 1, "b": 2}, Structs: map[string]shared{"x": {"c"}}}},
 		{"structs", "common: a\ninner: {common: b}\npointer: {common: c}\nmaybe: 3",
 			settings{shared: shared{"a"}, Inner: shared{"b"}, Pointer: &shared{"c"}, Maybe: &three}},
@@ -154,6 +156,38 @@ func TestDecodeRefuses(t *testing.T) {
 				t.Errorf("\ngot  %v\nwant %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// T6: what is written and empty is never read as what was not written.
+func TestT6_EmptyIsRefused(t *testing.T) {
+	for doc, want := range map[string]string{
+		`text: ""`: "text", `text: ''`: "text", `upper: ""`: "upper", `wait: ""`: "wait", `at: ""`: "at", `choice: ""`: "choice",
+		"text: |\n": "text", `form: ""`: "form", `mode: ""`: "mode", `mixed: ""`: "mixed", `mixed: {}`: "mixed", `mixed: {exact: ""}`: "mixed.exact",
+		`list: []`: "list", `list: [a, ""]`: "list[1]", `uppers: []`: "uppers", `uppers: [""]`: "uppers[0]",
+		`map: {}`: "map", `structs: {}`: "structs", `structs: {x: {}}`: "structs.x", `structs: {x: {common: ""}}`: "structs.x.common",
+		`inner: {}`: "inner", `inner: {common: ""}`: "inner.common", `pointer: {}`: "pointer", `pointer: {common: ""}`: "pointer.common",
+		`common: ""`:                 "common",
+		"text: a\nlist: [[]]":        "list[0]",
+		"hollow: {a: b}\ntext: \"\"": "text",
+	} {
+		var got settings
+		var all Errors
+		err := Decode("s.yaml", []byte(doc), &got)
+		if !errors.As(err, &all) || len(all) != 1 || all[0].Path != want || all[0].Hint == "" {
+			t.Errorf("%s: got %v, want one error at %s with a next step", doc, err, want)
+		}
+	}
+	for doc, want := range map[string]string{
+		`text: ""`:      "s.yaml:1:1: text: is empty; give it a value or remove it",
+		`inner: {}`:     "s.yaml:1:1: inner: is empty; give it a value or remove it",
+		`list: [a, ""]`: "s.yaml:1:11: list[1]: is empty; give it a value or remove it",
+		`map: {}`:       "s.yaml:1:1: map: is empty; give it a value or remove it",
+	} {
+		var got settings
+		if err := Decode("s.yaml", []byte(doc), &got); err == nil || err.Error() != want {
+			t.Errorf("\ngot  %v\nwant %s", err, want)
+		}
 	}
 }
 

@@ -97,8 +97,6 @@ func (c *compiler) regexps(at cursor, texts []string) []image.RegExp {
 		e, err := image.ParseRegExp(text)
 		switch {
 		case c.hasFailed(item.path):
-		case text == "":
-			c.fail(item.node, item.path, "an empty expression matches nothing; remove it")
 		case err != nil:
 			c.fail(item.node, item.path, "%s; write RE2 syntax, and put it in single quotes", noHint(err))
 		}

@@ -132,6 +132,9 @@ func (s *schemer) object(t reflect.Type) object {
 // field describes a field with what its tags say.
 func (s *schemer) field(f field) object {
 	o := s.of(f.typ)
+	if !f.empty {
+		refuseEmpty(o)
+	}
 	if f.doc != "" {
 		o["description"] = f.doc
 	}
@@ -154,6 +157,24 @@ func (s *schemer) field(f field) object {
 		}
 	}
 	return o
+}
+
+// refuseEmpty asks for something in a value, and in what it lists.
+func refuseEmpty(o object) {
+	limit := map[any]string{"string": "minLength", "array": "minItems", "object": "minProperties"}[o["type"]]
+	if limit != "" {
+		o[limit] = 1
+	}
+	for _, inner := range []any{o["items"], o["additionalProperties"]} {
+		if inner, ok := inner.(object); ok {
+			refuseEmpty(inner)
+		}
+	}
+	if forms, ok := o["anyOf"].([]object); ok {
+		for _, form := range forms {
+			refuseEmpty(form)
+		}
+	}
 }
 
 // authorities describes the mapping of names to authorities, each with exactly one format.
@@ -211,10 +232,6 @@ func (*wireRevocation) restrict(o object) {
 	o["anyOf"] = []object{{"required": []string{"key"}}, {"required": []string{"serial"}}, {"required": []string{"identity"}}, {"required": []string{"digest"}}}
 	o["dependentRequired"] = object{"serial": []string{"issuer"}, "issuer": []string{"serial"}}
 }
-
-func (*wireScope) restrict(o object)      { o["minProperties"] = 1 }
-func (*wireNamespaces) restrict(o object) { o["minProperties"] = 1 }
-func (*wireSelector) restrict(o object)   { o["minProperties"] = 1 }
 
 func (*wireExpression) restrict(o object) {
 	o["if"] = object{"properties": object{"operator": object{"enum": []string{"In", "NotIn"}}}}

@@ -81,6 +81,7 @@ func validDocuments(t *testing.T) map[string]string {
 		"expressions only":           `{rules: [{imagesRegExp: ['a\.example/x'], deny: x}]}`,
 		"nested requirements":        `{authorities: {a: {certificate: {}}, b: {sigstore: {}}}, rules: [{images: ["**"], require: [a, {any: [b, {atLeast: 1, of: [a, [b]]}]}]}]}`,
 		"an instant with a fraction": `{rules: [{images: ["**"], deny: x, until: 2027-01-01T00:00:00.5+02:00}]}`,
+		"labels without a value":     `{scope: {namespaces: {selector: {matchLabels: {a: ""}, matchExpressions: [{key: a, operator: In, values: [""]}]}}}, rules: [{images: ["**"], deny: x}]}`,
 		"scope by points":            `{scope: {points: [spire]}, rules: [{images: ["**"], deny: x}]}`,
 	} {
 		docs[name] = goodHead + "spec: " + spec + "\n"
@@ -104,7 +105,7 @@ func validDocuments(t *testing.T) map[string]string {
 // parserOnly are the cases of testdata/broken.txt that a schema cannot know to be broken: they need other places of the document, a
 // look into a text, or the YAML itself.
 var parserOnly = map[string]bool{
-	"only comments": true, "duplicate keys": true, "bad patterns": true, "two documents": true, "an empty second document": true, "unknown authorities": true,
+	"only comments": true, "duplicate keys": true, "two documents": true, "an empty second document": true, "unknown authorities": true,
 	"unknown authority where there are none": true, "an authority twice in one list": true, "a requirement that is too deep": true,
 	"more authorities than a rule may require": true, "anchor and alias": true, "tags": true,
 }
@@ -165,7 +166,9 @@ func TestSchemaAndParserRefuseTheSameForms(t *testing.T) {
 		`{scope: {namespaces: {names: [A]}}, ` + rule + `}`,
 		`{revoked: [{}], ` + rule + `}`, `{revoked: [{reason: x}], ` + rule + `}`, `{revoked: [{serial: "4f"}], ` + rule + `}`, `{revoked: [{issuer: CN=a}], ` + rule + `}`,
 		`{revoked: [{key: x}], ` + rule + `}`, `{revoked: [{digest: x}], ` + rule + `}`, `{revoked: [{identity: {issuer: x}}], ` + rule + `}`,
-		`{revoked: [{digest: ~}], ` + rule + `}`,
+		`{revoked: [{digest: ~}], ` + rule + `}`, `{revoked: [], ` + rule + `}`, `{authorities: {}, ` + rule + `}`, `{rules: [{images: ["**", ""], deny: x}]}`,
+		`{scope: {namespaces: {selector: {matchLabels: {}}}}, ` + rule + `}`, `{scope: {namespaces: {selector: {matchExpressions: []}}}, ` + rule + `}`,
+		`{rules: [{imagesRegExp: [""], deny: x}]}`, `{revoked: [{identity: {}}], ` + rule + `}`,
 	} {
 		doc := goodHead + "spec: " + spec + "\n"
 		if _, err := Parse(Source{Name: "prod.yaml", Data: []byte(doc)}, knownFormats); err == nil {

@@ -97,21 +97,19 @@ func (c *compiler) scope(spec cursor, w *wireScope) {
 	if w == nil {
 		return
 	}
-	at, _ := spec.child("scope")
 	for _, p := range w.Points {
 		c.policy.Scope.Points = append(c.policy.Scope.Points, string(p))
 	}
 	if w.Namespaces == nil {
-		c.sayScope(at, len(w.Points) > 0)
 		return
 	}
+	at, _ := spec.child("scope")
 	at, _ = at.child("namespaces")
 	n := &Namespaces{}
 	for _, name := range w.Namespaces.Names {
 		n.Names = append(n.Names, string(name))
 	}
 	c.policy.Scope.Namespaces = n
-	c.sayScope(at, len(n.Names) > 0 || w.Namespaces.Selector != nil)
 	if names, found := at.child("names"); found && names.node.Kind == yaml.SequenceNode {
 		for i, name := range n.Names {
 			if item := names.item(i); !namespaceGlob.MatchString(name) && !c.hasFailed(item.path) {
@@ -121,19 +119,11 @@ func (c *compiler) scope(spec cursor, w *wireScope) {
 	}
 	if s := w.Namespaces.Selector; s != nil {
 		at, _ = at.child("selector")
-		c.sayScope(at, len(s.MatchLabels)+len(s.MatchExpressions) > 0)
 		n.Selector = &Selector{MatchLabels: s.MatchLabels}
 		for i, e := range s.MatchExpressions {
 			n.Selector.MatchExpressions = append(n.Selector.MatchExpressions, Expression(e))
 			c.checkExpression(at.child("matchExpressions"))(i, e)
 		}
-	}
-}
-
-// sayScope refuses a part of the scope that restricts nothing: whoever writes it means to restrict something.
-func (c *compiler) sayScope(at cursor, restricts bool) {
-	if !restricts && !c.hasFailed(at.path) {
-		c.fail(at.at(), at.path, "is empty; say what is in scope, or remove it to speak about all")
 	}
 }
 

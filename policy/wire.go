@@ -23,13 +23,13 @@ type wireDocument struct {
 
 type wireMetadata struct {
 	Name        string            `yaml:"name" required:"true" pattern:"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$" hint:"give a name of lower-case letters, digits, '-' and '.', such as production" doc:"name of the policy, shown in verdicts: lower-case letters, digits, '-' and '.'"`
-	Labels      map[string]string `yaml:"labels" doc:"labels; they have no meaning here"`
-	Annotations map[string]string `yaml:"annotations" doc:"annotations; they have no meaning here"`
+	Labels      map[string]string `yaml:"labels" empty:"true" doc:"labels; they have no meaning here"`
+	Annotations map[string]string `yaml:"annotations" empty:"true" doc:"annotations; they have no meaning here"`
 }
 
 type wireSpec struct {
 	Mode        Mode             `yaml:"mode" doc:"enforce (default): a denial stops the image; warn: it runs and the user is told; audit: it runs and the denial is only recorded"`
-	Scope       *wireScope       `yaml:"scope" doc:"the requests that this policy speaks about; absent: all"`
+	Scope       *wireScope       `yaml:"scope" hint:"say what is in scope, or remove it to speak about all" doc:"the requests that this policy speaks about; absent: all"`
 	Unmatched   Unmatched        `yaml:"unmatched" doc:"an image in scope that no rule matches: deny (default), or ignore (this policy has no opinion)"`
 	Authorities wireAuthorities  `yaml:"authorities" doc:"those whose word counts, by name"`
 	Rules       []wireRule       `yaml:"rules" required:"true" min:"1" hint:"write at least one rule, such as - {images: [\"**\"], deny: not ours}" doc:"the first rule that matches an image decides"`
@@ -38,7 +38,7 @@ type wireSpec struct {
 
 type wireScope struct {
 	Points     []wirePoint     `yaml:"points" min:"1" hint:"name a point, or remove it to speak about all" doc:"enforcement points"`
-	Namespaces *wireNamespaces `yaml:"namespaces" doc:"Kubernetes namespaces; a request without a namespace is then out of scope"`
+	Namespaces *wireNamespaces `yaml:"namespaces" hint:"say what is in scope, or remove it to speak about all" doc:"Kubernetes namespaces; a request without a namespace is then out of scope"`
 }
 
 // wirePoint is the name of an enforcement point.
@@ -49,7 +49,7 @@ func (wirePoint) Enum() []string { return Points() }
 
 type wireNamespaces struct {
 	Names    []wireGlob    `yaml:"names" min:"1" hint:"name a namespace, or remove it to speak about all" doc:"names, with * for any characters; where a selector stands beside it, both must fit"`
-	Selector *wireSelector `yaml:"selector" doc:"labels of the namespace"`
+	Selector *wireSelector `yaml:"selector" hint:"say what is in scope, or remove it to speak about all" doc:"labels of the namespace"`
 }
 
 // wireGlob is the name of a namespace, or several by *.
@@ -59,14 +59,14 @@ type wireGlob string
 func (wireGlob) Pattern() string { return namespaceGlob.String() }
 
 type wireSelector struct {
-	MatchLabels      map[string]string `yaml:"matchLabels" min:"1" doc:"labels that must have these values"`
+	MatchLabels      map[string]string `yaml:"matchLabels" min:"1" empty:"true" doc:"labels that must have these values"`
 	MatchExpressions []wireExpression  `yaml:"matchExpressions" min:"1" doc:"conditions on labels, all of which must hold"`
 }
 
 type wireExpression struct {
 	Key      string   `yaml:"key" required:"true" min:"1" doc:"name of the label"`
 	Operator string   `yaml:"operator" required:"true" enum:"In,NotIn,Exists,DoesNotExist" hint:"write In, NotIn, Exists or DoesNotExist" doc:"In and NotIn need values; NotIn and DoesNotExist hold where the label is absent"`
-	Values   []string `yaml:"values" doc:"for In and NotIn"`
+	Values   []string `yaml:"values" empty:"true" doc:"for In and NotIn"`
 }
 
 // wireAuthorities is the authorities in the order of the document. Their sections stay nodes.

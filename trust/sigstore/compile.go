@@ -11,7 +11,6 @@ import (
 
 	"github.com/assay-dev/assay/trust"
 	"github.com/assay-dev/assay/trust/sigstore/material"
-	"github.com/assay-dev/assay/trust/sigstore/statement"
 )
 
 // compiler makes an authority of a section, and collects warnings on the way.
@@ -158,6 +157,7 @@ func (c *compiler) identity(at string, o *IdentityOptions) (w identity, err erro
 	if w.subject, err = c.either(at, "subject", o.Subject, "subjectRegExp", o.SubjectRegExp); err != nil {
 		return w, err
 	}
+	c.warnIdentity(at, o)
 	claims := reflect.ValueOf(o.Claims)
 	for i := range claims.NumField() {
 		text := claims.Field(i).String()
@@ -196,6 +196,16 @@ func (c *compiler) either(at, name, glob, expressionName, expression string) (ma
 		c.warn(at+expressionName, "the dot in %q stands for any character; write \\. for a dot", clip(expression))
 	}
 	return m, nil
+}
+
+// warnIdentity points out an identity that is hardly meant so.
+func (c *compiler) warnIdentity(at string, o *IdentityOptions) {
+	if o.Issuer != "" && !strings.Contains(o.Issuer, "://") && !strings.HasPrefix(o.Issuer, "*") {
+		c.warn(at+"issuer", "%q has no scheme, and certificates name the identity provider by its URL; write https://%s", clip(o.Issuer), clip(o.Issuer))
+	}
+	if fitsAnything(o.Issuer, o.IssuerRegExp) && fitsAnything(o.Subject, o.SubjectRegExp) && o.Claims == (ClaimsOptions{}) {
+		c.warn(strings.TrimSuffix(at, "."), "any signer fits, of any identity provider; name an issuer and a subject")
+	}
 }
 
 func (c *compiler) warn(field, format string, args ...any) {
@@ -251,66 +261,13 @@ func (c *compiler) keySource(at string, o *KeyOptions) (material.KeySource, erro
 		}
 	}
 	k, err := material.ParseKey(content)
+	if err != nil && strings.Contains(err.Error(), "; ") { // it has a next step of its own
+		return nil, c.Errorf(at, "%w", err)
+	}
 	if err != nil {
 		return nil, c.Errorf(at, "%w; give a public key in PEM, as cosign generate-key-pair writes it into cosign.pub", err)
 	}
 	return k, nil
-}
-
-func (c *compiler) attestations() error {
-	for i := range c.options.Attestations {
-		o := &c.options.Attestations[i]
-		at := fmt.Sprintf("attestations[%d].", i)
-		d, err := c.attestation(at, o)
-		if err != nil {
-			return err
-		}
-		c.made.demanded = append(c.made.demanded, d)
-	}
-	return nil
-}
-
-func (c *compiler) attestation(at string, o *AttestationOptions) (demand, error) {
-	d := demand{predicateType: statement.TypeOf(o.PredicateType), signer: c.made.signer, maxAge: o.MaxAge}
-	switch o.Select {
-	case "", "latest":
-	case "any":
-		d.choice = chooseAny
-	case "all":
-		d.choice = chooseAll
-	default:
-		return d, c.Errorf(at+"select", "%q is unknown; write latest, any or all", clip(o.Select))
-	}
-	switch {
-	case o.PredicateType == "":
-		return d, c.Errorf(at+"predicateType", "is empty; give the type of the predicate")
-	case d.predicateType == statement.CosignSign:
-		return d, c.Errorf(at+"predicateType", "is that of signatures, which are asked for by signature: required; remove it")
-	case o.MaxAge < 0:
-		return d, c.Errorf(at+"maxAge", "is negative; write a length of time such as 720h")
-	}
-	if o.SignedBy != nil {
-		set, err := c.signerSet(at+"signedBy.", *o.SignedBy)
-		if err != nil {
-			return d, err
-		}
-		c.made.sets = append(c.made.sets, set)
-		d.signer = set
-	}
-	var list []statement.Condition
-	for _, one := range o.Conditions {
-		list = append(list, statement.Condition{CEL: one.CEL, Message: one.Message})
-	}
-	conditions, err := statement.Compile(list)
-	if err != nil {
-		var one *statement.ConditionError
-		if errors.As(err, &one) {
-			return d, c.Errorf(fmt.Sprintf("%sconditions[%d]", at, one.Index), "%w; write a CEL expression that is true or false", one.Err)
-		}
-		return d, c.Errorf(at+"conditions", "%w; write fewer", err)
-	}
-	d.conditions = conditions
-	return d, nil
 }
 
 // thresholds settles what is asked of every signature, now that it is known who signs.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
@@ -86,9 +87,9 @@ func (c *compiler) tuf(o *TrustedRootOptions) (material.Source, error) {
 	if c.format.config.Material == nil {
 		return nil, c.Errorf("trustedRoot.tuf", "%w", errNoMaterial)
 	}
-	source, err := c.format.config.Material.TUF(material.TUF{Mirror: o.TUF.Mirror, Root: first}, o.MaxStale)
+	source, err := c.format.config.Material.TUF(material.TUF{Mirror: o.TUF.Mirror, Root: first, RootName: o.TUF.RootFile}, o.MaxStale)
 	if err != nil {
-		return nil, c.Errorf("trustedRoot.tuf", "%w; give the URL of a TUF repository and its first root.json", err)
+		return nil, c.Errorf("trustedRoot.tuf", "%w", err)
 	}
 	return source, nil
 }
@@ -180,7 +181,7 @@ func (c *compiler) nameRule(at string, o *NameOptions) (rule nameRule, err error
 		field, kind, text string
 		compile           func(string) (matcher, error)
 	}{
-		{"dns", "dns", o.DNS, newExact}, {"email", "email", o.Email, newGlob}, {"uri", "uri", o.URI, newGlob},
+		{"dns", "dns", o.DNS, newHost}, {"email", "email", o.Email, newGlob}, {"uri", "uri", o.URI, newGlob},
 		{"ip", "ip", o.IP, newAddress}, {"uriRegExp", "uri", o.URIRegExp, newRegExp},
 	}
 	given := 0
@@ -201,6 +202,14 @@ func (c *compiler) nameRule(at string, o *NameOptions) (rule nameRule, err error
 }
 
 func newExact(s string) (matcher, error) { return matcher{exact: s, text: s}, nil }
+
+// newHost refuses wildcards: those who write one want it to match, and host names are compared exactly.
+func newHost(s string) (matcher, error) {
+	if strings.Contains(s, "*") {
+		return matcher{}, fmt.Errorf("%q can never match, for a host name is compared exactly and * stands for nothing there", clip(s))
+	}
+	return newExact(s)
+}
 
 // newAddress brings an IP address into the form in which those of certificates are compared.
 func newAddress(s string) (matcher, error) {

@@ -96,17 +96,22 @@ func TestCompileErrors(t *testing.T) {
 		"pki, a file of others that is not there": {own, pki(func(o *PKIOptions) { o.IntermediatesFiles = []string{"x"} }), "section.pki.intermediatesFiles[0]: read x"},
 		"T6 pki without names":                    {own, pki(func(o *PKIOptions) { o.Names = nil }), "section.pki.names: is empty"},
 		"T6 pki with an empty rule":               {own, pki(func(o *PKIOptions) { o.Names = []NameOptions{{}} }), "section.pki.names[0]: wants exactly one of"},
+		"pki with any host of a domain":           {own, pki(func(o *PKIOptions) { o.Names = []NameOptions{{DNS: "*.acme.example"}} }), `section.pki.names[0].dns: "*.acme.example" can never match`},
 		"pki with two names in a rule":            {own, pki(func(o *PKIOptions) { o.Names = []NameOptions{{DNS: "a", URI: "b"}} }), "section.pki.names[0]: wants exactly one of"},
 		"pki with an address that is none":        {own, pki(func(o *PKIOptions) { o.Names = []NameOptions{{IP: "a"}} }), `section.pki.names[0].ip: "a" is no IP address`},
 		"pki with an expression that is none":     {own, pki(func(o *PKIOptions) { o.Names = []NameOptions{{URIRegExp: "("}} }), "section.pki.names[0].uriRegExp: "},
 		"pki with three stars":                    {own, pki(func(o *PKIOptions) { o.Names = []NameOptions{{Email: "***"}} }), "section.pki.names[0].email: "},
-		"an unknown choice":                       {keyless, demand(AttestationOptions{PredicateType: "a", Select: "first"}), `section.attestations[0].select: "first" is unknown`},
+		"an unknown choice":                       {keyless, demand(AttestationOptions{PredicateType: "link", Select: "first"}), `section.attestations[0].select: "first" is unknown`},
 		"T16 no type":                             {keyless, demand(AttestationOptions{}), "section.attestations[0].predicateType: is empty"},
+		"T16 a short name with a slip":            {keyless, demand(AttestationOptions{PredicateType: "slsaprovenance3"}), `section.attestations[0].predicateType: "slsaprovenance3" is neither a short name nor a URI; did you mean slsaprovenance`},
+		"T16 a short name with a version":         {keyless, demand(AttestationOptions{PredicateType: "SLSAprovenance/v1"}), "; did you mean slsaprovenance1?"},
+		"T16 a type without a scheme":             {keyless, demand(AttestationOptions{PredicateType: "acme.example/scan"}), "; write the type's URI, or one of slsaprovenance, "},
+		"T16 a scheme alone":                      {keyless, demand(AttestationOptions{PredicateType: "https://"}), "is neither a short name nor a URI"},
 		"T16 the type of signatures":              {keyless, demand(AttestationOptions{PredicateType: "https://sigstore.dev/cosign/sign/v1"}), "section.attestations[0].predicateType: is that of signatures"},
-		"an age below zero":                       {keyless, demand(AttestationOptions{PredicateType: "a", MaxAge: -1}), "section.attestations[0].maxAge: is negative"},
-		"an attestation by nobody":                {keyless, demand(AttestationOptions{PredicateType: "a", SignedBy: &SignerOptions{}}), "section.attestations[0].signedBy: nobody is trusted"},
-		"an attestation by somebody unknown":      {keyless, demand(AttestationOptions{PredicateType: "a", SignedBy: &SignerOptions{Key: &KeyOptions{PEM: "x"}}}), "section.attestations[0].signedBy.key: "},
-		"a condition that is none":                {keyless, demand(AttestationOptions{PredicateType: "a", Conditions: []ConditionOptions{{CEL: "true"}, {CEL: "1 +"}}}), "section.attestations[0].conditions"},
+		"an age below zero":                       {keyless, demand(AttestationOptions{PredicateType: "link", MaxAge: -1}), "section.attestations[0].maxAge: is negative"},
+		"an attestation by nobody":                {keyless, demand(AttestationOptions{PredicateType: "link", SignedBy: &SignerOptions{}}), "section.attestations[0].signedBy: nobody is trusted"},
+		"an attestation by somebody unknown":      {keyless, demand(AttestationOptions{PredicateType: "link", SignedBy: &SignerOptions{Key: &KeyOptions{PEM: "x"}}}), "section.attestations[0].signedBy.key: "},
+		"a condition that is none":                {keyless, demand(AttestationOptions{PredicateType: "link", Conditions: []ConditionOptions{{CEL: "true"}, {CEL: "1 +"}}}), "section.attestations[0].conditions"},
 		"T9 logs below zero":                      {keyless, func(o *Options) { o.LogThreshold = -1 }, "a threshold is negative"},
 		"T9 time stamps below zero":               {keyless, func(o *Options) { o.TimestampThreshold = -1 }, "a threshold is negative"},
 		"T9 SCTs below zero":                      {keyless, func(o *Options) { o.SCTThreshold = -1 }, "a threshold is negative"},
@@ -153,6 +158,9 @@ func TestCompileErrors(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), "; ") {
 				t.Errorf("error without a next step: %v", err)
+			}
+			if strings.Contains(err.Error(), "; give the public one") && strings.Contains(err.Error(), "; give a public key") {
+				t.Errorf("error with two next steps: %v", err)
 			}
 			if strings.Contains(err.Error(), "MIG") {
 				t.Errorf("the error repeats a private key: %v", err)
@@ -209,6 +217,31 @@ func TestWarnings(t *testing.T) {
 	}
 	if got := a.Warnings(embeddedTime(stale)); len(got) != 0 {
 		t.Errorf("warnings %q", got)
+	}
+}
+
+// T3: an identity that is hardly meant so is pointed out, with its place.
+func TestWarningsAboutIdentities(t *testing.T) {
+	const issuer, anybody = "section.keyless.identities[0].issuer: ", "section.keyless.identities[0]: any signer fits"
+	for name, c := range map[string]struct {
+		o    IdentityOptions
+		want string
+	}{
+		"a URL":                        {IdentityOptions{Issuer: provider, Subject: "a"}, ""},
+		"no scheme":                    {IdentityOptions{Issuer: "token.actions.githubusercontent.com", Subject: "a"}, issuer + `"token.actions.githubusercontent.com" has no scheme`},
+		"any scheme":                   {IdentityOptions{Issuer: "**.acme.example", Subject: "a"}, ""},
+		"only stars":                   {IdentityOptions{Issuer: "**", Subject: "*"}, anybody},
+		"any of one or more":           {IdentityOptions{IssuerRegExp: ".*", SubjectRegExp: ".+"}, anybody},
+		"stars and an expression":      {IdentityOptions{Issuer: "**", SubjectRegExp: `^.*$`}, anybody},
+		"any subject of one provider":  {IdentityOptions{Issuer: provider, SubjectRegExp: ".*"}, ""},
+		"one subject of any provider":  {IdentityOptions{Issuer: "**", Subject: "a"}, ""},
+		"anybody, but with one claim":  {IdentityOptions{Issuer: "**", Subject: "**", Claims: ClaimsOptions{BuildTrigger: "push"}}, ""},
+		"an expression that says more": {IdentityOptions{IssuerRegExp: `https://.*`, SubjectRegExp: ".*"}, ""},
+	} {
+		got := newAuthority(t, home().keyless(func(o *Options) { o.Keyless.Identities[0] = c.o })).Warnings(now)
+		if c.want == "" && len(got) > 0 || c.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], c.want) || !strings.Contains(got[0], "; ")) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
 

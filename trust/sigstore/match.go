@@ -78,6 +78,12 @@ func (m *matcher) matches(s string) bool {
 // repeated. Such a dot matches any character.
 var unescapedDot = regexp.MustCompile(`(^|[^\\])[A-Za-z0-9]\.[A-Za-z0-9]`)
 
+// fitsAnything reports that every text fits a pattern or expression of the policy, as far as a reader sees at once.
+func fitsAnything(glob, expression string) bool {
+	bare := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(expression, "^"), `\A`), "$"), `\z`)
+	return glob != "" && strings.Trim(glob, "*") == "" || bare == ".*" || bare == ".+"
+}
+
 // clip shortens foreign text for a message.
 func clip(s string) string {
 	const most = 120

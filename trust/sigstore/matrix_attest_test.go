@@ -19,7 +19,7 @@ func attestationRows() rows {
 		}, "more than 1h0m0s ago"),
 		"ConditionOptions.CEL": scanRow(AttestationOptions{Select: "any", Conditions: []ConditionOptions{{CEL: "predicate.passed == true"}}}, func(w *weighed) {
 			w.options.Attestations[0].Conditions = []ConditionOptions{{CEL: "predicate.passed == 7"}}
-		}, "predicate.passed == 7: is not true"),
+		}, "condition predicate.passed == 7 is not true"),
 		// A message is shown, and decides nothing.
 		"ConditionOptions.Message": scanRow(AttestationOptions{Select: "any", Conditions: []ConditionOptions{{CEL: "predicate.passed == true", Message: "unused"}}}, func(w *weighed) {
 			w.options.Attestations[0].Conditions = []ConditionOptions{{CEL: "predicate.passed == 7", Message: "the scan must have passed"}}

@@ -192,7 +192,7 @@ func TestT5_NoMaterial(t *testing.T) {
 	check(t, a, now, "", p)
 	a.material = unknown{a.material}
 	proofs, err := a.Check(app, items(p), now)
-	wantUnclear(t, proofs, err, "trust material: was never fetched")
+	wantUnclear(t, proofs, err, "was never fetched")
 }
 
 // T27: an item is remembered by all of its content.

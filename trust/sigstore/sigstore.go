@@ -2,7 +2,6 @@ package sigstore
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -153,9 +152,5 @@ func (a *authority) root(now time.Time) (*material.Root, error) {
 	if a.material == nil {
 		return nil, nil
 	}
-	r, err := a.material.Root(now)
-	if err != nil {
-		return nil, fmt.Errorf("trust material: %w", err)
-	}
-	return r, nil
+	return a.material.Root(now)
 }

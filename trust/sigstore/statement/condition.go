@@ -33,7 +33,7 @@ type Conditions struct {
 }
 
 type compiled struct {
-	name    string // for messages
+	says    string // if it is not true: the policy's own message, which is a sentence of its own
 	program cel.Program
 }
 
@@ -82,21 +82,21 @@ func Compile(list []Condition) (Conditions, error) {
 func compile(env *cel.Env, c Condition) (compiled, error) {
 	switch {
 	case c.CEL == "":
-		return compiled{}, errors.New("the expression is empty")
+		return compiled{}, errors.New("the expression is empty; write one that is true or false")
 	case len(c.CEL) > MaxCondition:
-		return compiled{}, fmt.Errorf("%d bytes, at most %d are allowed", len(c.CEL), MaxCondition)
+		return compiled{}, fmt.Errorf("%d bytes, at most %d are allowed; write a shorter one", len(c.CEL), MaxCondition)
 	case len(c.Message) > MaxMessage:
-		return compiled{}, fmt.Errorf("message: %d bytes, at most %d are allowed", len(c.Message), MaxMessage)
+		return compiled{}, fmt.Errorf("message: %d bytes, at most %d are allowed; write a shorter one", len(c.Message), MaxMessage)
 	}
 	program, err := newProgram(env, c.CEL)
 	if err != nil {
 		return compiled{}, err
 	}
-	name := c.Message
-	if name == "" {
-		name = "condition " + clip(c.CEL)
+	says := c.Message
+	if says == "" {
+		says = "condition " + clip(c.CEL) + " is not true"
 	}
-	return compiled{name: name, program: program}, nil
+	return compiled{says: says, program: program}, nil
 }
 
 // Check returns nil if all conditions are true. Any other outcome is a "no": what an expression asks for and is not there, what has
@@ -124,11 +124,11 @@ func (c compiled) check(ctx context.Context, variables map[string]any) error {
 	result, _, err := c.program.ContextEval(ctx, variables)
 	switch {
 	case ctx.Err() != nil:
-		return trust.Untrusted("%s: took longer than %s", c.name, maxDuration)
+		return trust.Untrusted("%s (took longer than %s)", c.says, maxDuration)
 	case err != nil:
-		return trust.Untrusted("%s: %s", c.name, clip(err.Error()))
+		return trust.Untrusted("%s (%s)", c.says, clip(err.Error()))
 	case result.Value() != true:
-		return trust.Untrusted("%s: is not true", c.name)
+		return trust.Untrusted("%s", c.says)
 	}
 	return nil
 }

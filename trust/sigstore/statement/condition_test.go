@@ -116,13 +116,15 @@ func checkNo(t *testing.T, err error, want string) {
 
 func TestCompileRefuses(t *testing.T) {
 	tests := []struct{ name, expression, want string }{
-		{"nothing", ``, "the expression is empty"},
+		{"nothing", ``, "the expression is empty; "},
 		{"no CEL", `predicate.`, "line 1, column"},
-		{"an unknown variable", "true &&\n predicat.x == 1", "line 2, column 2: undeclared reference to 'predicat'"},
-		{"an unknown field of the image", `image.regstry == ""`, "undeclared reference to 'image'"},
+		{"an unknown variable", "true &&\n predicat.x == 1", "line 2, column 2: undeclared reference to 'predicat' (in container ''); an expression can use predicate, image and now"},
+		{"an unknown field of the image", `image.regstry == ""`, `line 1, column 1: image has no field "regstry"; it has registry, repository, name, tag, digest`},
+		{"the image alone", `true && image == ""`, "line 1, column 9: image itself is no value; write image. and one of registry"},
+		{"a look whether the image has a tag", `has(image.tag)`, "image itself is no value"},
 		{"an unknown function", `now() < now`, "undeclared reference"},
-		{"no bool", `1 + 1`, "the result is of type int, want bool"},
-		{"anything", `predicate.ok`, "the result may be anything"},
+		{"no bool", `1 + 1`, "the result is of type int, want bool; write a CEL expression that is true or false"},
+		{"anything", `predicate.ok`, "the result may be anything; write a CEL expression that is true or false"},
 		{"too long", strings.Repeat(" ", MaxCondition) + "true", "4100 bytes, at most 4096"},
 		{"nested too deep", strings.Repeat("(", 300) + "true" + strings.Repeat(")", 300), "recursion"},
 		{"three loops", `predicate.a.all(x, predicate.b.all(y, predicate.c.all(z, x == y && y == z)))`, "too costly"},
@@ -139,8 +141,11 @@ func TestCompileRefuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Compile([]Condition{{CEL: "true"}, {CEL: test.expression}})
 			var of *ConditionError
-			if !errors.As(err, &of) || of.Index != 1 || !strings.Contains(err.Error(), "conditions[1]: ") || !strings.Contains(err.Error(), test.want) {
+			if !errors.As(err, &of) || of.Index != 1 || strings.Count(err.Error(), "conditions[1]: ") != 1 || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error = %v, want one of conditions[1] with %q", err, test.want)
+			}
+			if strings.Count(err.Error(), "; ") != 1 || strings.Contains(err.Error(), "true or false") && !strings.Contains(err.Error(), "the result ") && test.expression != "" {
+				t.Errorf("error = %v, want one next step, that of its cause", err)
 			}
 		})
 	}
@@ -158,16 +163,20 @@ func TestConditionMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for predicate, want := range map[string]string{
-		`{"a":2}`:       "condition predicate.a == 1: is not true",
-		`{"a":1,"b":2}`: "b must be one: is not true",
-		`{"a":1}`:       "b must be one: no such key: b",
-		`null`:          "condition predicate.a == 1: no such",
-		`"text"`:        "condition predicate.a == 1: no such",
+		`{"a":2}`:       "condition predicate.a == 1 is not true",
+		`{"a":1,"b":2}`: "b must be one",
+		`{"a":1}`:       "b must be one (no such key: b)",
+		`null`:          "condition predicate.a == 1 is not true (no such key: a)",
+		`"text"`:        "condition predicate.a == 1 is not true (no such key: a)",
 		`{"a":1e999}`:   "predicate: number 1e999: out of range",
 	} {
-		checkNo(t, c.Check(Vars{Statement: about(t, predicate), Image: app, Now: now}), want)
+		err := c.Check(Vars{Statement: about(t, predicate), Image: app, Now: now})
+		checkNo(t, err, want)
+		if err != nil && !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("error = %q, want nothing after %q", err, want)
+		}
 	}
-	checkNo(t, c.Check(Vars{}), "condition predicate.a == 1: no such")
+	checkNo(t, c.Check(Vars{}), "condition predicate.a == 1 is not true (no such key: a)")
 	checkNo(t, Conditions{}.Check(Vars{}), "")
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -41,11 +42,14 @@ func newEnvironment() (*cel.Env, error) {
 		cel.Variable("predicate", cel.DynType),
 		cel.Variable("now", cel.TimestampType),
 	}
-	for _, field := range []string{"registry", "repository", "name", "tag", "digest"} {
+	for _, field := range imageFields() {
 		options = append(options, cel.Variable("image."+field, cel.StringType))
 	}
 	return cel.NewCustomEnv(append(options, textFunctions()...)...)
 }
+
+// imageFields are what an expression can ask of the image.
+func imageFields() []string { return []string{"registry", "repository", "name", "tag", "digest"} }
 
 // excluded lists what is left out of the standard library: matches, which functions.go bounds, and the times in a named zone, which
 // would be looked up in files of the host.
@@ -72,36 +76,68 @@ func excluded() []*env.Function {
 func newProgram(e *cel.Env, expression string) (cel.Program, error) {
 	checked, issues := e.Compile(expression)
 	if issues.Err() != nil {
-		return nil, firstOf(issues.Errors())
+		return nil, firstOf(e, expression, issues.Errors())
 	}
 	switch kind := checked.OutputType(); {
 	case kind.IsExactType(cel.DynType):
-		return nil, errors.New("the result may be anything; compare it: … == true")
+		return nil, errors.New("the result may be anything; write a CEL expression that is true or false, as in … == true")
 	case !kind.IsExactType(cel.BoolType):
-		return nil, fmt.Errorf("the result is of type %s, want bool", kind)
+		return nil, fmt.Errorf("the result is of type %s, want bool; write a CEL expression that is true or false", kind)
 	}
 	if err := literalPatterns(checked); err != nil {
 		return nil, err
 	}
 	cost, err := e.EstimateCost(checked, sizes{})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; write it in a simpler way", err)
 	}
 	if cost.Max > maxStatic {
 		return nil, fmt.Errorf("too costly: with lists of %d entries it takes a cost of more than %d; put fewer loops into each other", assumedSize, maxStatic)
 	}
-	return e.Program(checked,
+	program, err := e.Program(checked,
 		cel.InterruptCheckFrequency(1),
 		cel.CustomDecoratorV2(metered),
 		cel.OptimizeRegex(&interpreter.RegexOptimization{Function: overloads.Matches, RegexIndex: 1, Factory: compileRegExp}),
 	)
+	if err != nil {
+		return nil, fmt.Errorf("%w; mend it there", err)
+	}
+	return program, nil
 }
 
-// firstOf returns the first of the errors that a compilation has, with its place.
-func firstOf(list []*common.Error) error {
+// firstOf returns the first of the errors that a compilation has, with its place and the next step.
+func firstOf(e *cel.Env, expression string, list []*common.Error) error {
 	first := list[0]
 	message, _, _ := strings.Cut(first.Message, "\n")
-	return fmt.Errorf("line %d, column %d: %s", first.Location.Line(), first.Location.Column()+1, clip(message))
+	next := "mend it there"
+	switch {
+	case strings.HasPrefix(message, "undeclared reference to 'image'"):
+		message, next = "image itself is no value", "write image. and one of "+strings.Join(imageFields(), ", ")
+		if field := unknownImageField(e, expression); field != "" {
+			message, next = fmt.Sprintf("image has no field %q", clip(field)), "it has "+strings.Join(imageFields(), ", ")
+		}
+	case strings.HasPrefix(message, "undeclared reference"):
+		next = "an expression can use predicate, image and now, and the functions of CEL"
+	}
+	return fmt.Errorf("line %d, column %d: %s; %s", first.Location.Line(), first.Location.Column()+1, clip(message), next)
+}
+
+// unknownImageField returns the first field that an expression wants of the image and that the image does not have.
+func unknownImageField(e *cel.Env, expression string) (field string) {
+	parsed, issues := e.Parse(expression)
+	if issues.Err() != nil {
+		return ""
+	}
+	ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if field != "" || e.Kind() != ast.SelectKind {
+			return
+		}
+		of, name := e.AsSelect().Operand(), e.AsSelect().FieldName()
+		if of.Kind() == ast.IdentKind && of.AsIdent() == "image" && !slices.Contains(imageFields(), name) {
+			field = name
+		}
+	}))
+	return field
 }
 
 // literalPatterns refuses regular expressions that are not written in the expression itself: they would be compiled at each evaluation.
@@ -114,7 +150,7 @@ func literalPatterns(checked *cel.Ast) error {
 		arguments := e.AsCall().Args()
 		if arguments[len(arguments)-1].Kind() != ast.LiteralKind {
 			at := checked.NativeRep().SourceInfo().GetStartLocation(e.ID())
-			problem = fmt.Errorf("line %d, column %d: the pattern of matches must be written as a text", at.Line(), at.Column()+1)
+			problem = fmt.Errorf("line %d, column %d: the pattern of matches must be written as a text; put it in quotes", at.Line(), at.Column()+1)
 		}
 	}))
 	return problem

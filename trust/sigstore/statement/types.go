@@ -3,6 +3,11 @@ package statement
 // CosignSign is the predicate type under which cosign v3 signs an image: a statement with an empty predicate.
 const CosignSign = "https://sigstore.dev/cosign/sign/v1"
 
+// ShortNames lists the names that TypeOf knows.
+func ShortNames() []string {
+	return []string{"slsaprovenance", "slsaprovenance02", "slsaprovenance1", "spdx", "spdxjson", "cyclonedx", "link", "vuln", "openvex", "custom"}
+}
+
 // TypeOf returns the predicate type that one of cosign's short names stands for. Any other name is the type itself.
 func TypeOf(name string) string {
 	switch name {
