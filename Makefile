@@ -23,7 +23,7 @@ demo: build ## eight images and what is decided about them, and why, in two minu
 	@bin/assay demo
 
 build: ## bin/assay, one static binary
-	@CGO_ENABLED=0 go build -trimpath -ldflags '$(if $(VERSION),-X main.version=$(VERSION))' -o bin/assay ./cmd/assay
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))' -o bin/assay ./cmd/assay
 
 test: ## the tests of all packages, with the race detector where there is a C compiler
 	$(if $(RACE),,@echo 'make test: no C compiler, so data races are NOT looked for' >&2)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes. They stand in the help and in docs/reference/cli.md; scripts rely on them.
@@ -136,15 +137,13 @@ wherever an image can be stopped.
 ` + exitCodes),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          oneOfTheCommands,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return withHint(usageError("%w", err), "see "+cmd.CommandPath()+" --help")
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.verifyCommand(),
 		a.signCommand(),
@@ -154,6 +153,74 @@ wherever an image can be stopped.
 		a.versionCommand(),
 	)
 	return root
+}
+
+// oneOfTheCommands refuses what is no command, with the one that may be meant.
+func oneOfTheCommands(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	hint := "see assay --help"
+	if name := nearest(args[0], names); name != "" {
+		hint = "did you mean assay " + name + "? " + hint
+	}
+	return withHint(usageError("unknown command %q", args[0]), hint)
+}
+
+// flagError adds to an error of the flags what may be meant.
+func flagError(cmd *cobra.Command, err error) error {
+	hint := "see " + cmd.CommandPath() + " --help"
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if name := nearest(unknown.GetSpecifiedName(), names); name != "" {
+			hint = "did you mean --" + name + "? " + hint
+		}
+	}
+	return withHint(usageError("%w", err), hint)
+}
+
+// longestMistyped is the length of the longest word, in bytes, that is compared with the known ones.
+const longestMistyped = 64
+
+// nearest returns the name with the fewest slips from what was typed; "" if none is near.
+func nearest(typed string, names []string) string {
+	if len(typed) < 3 || len(typed) > longestMistyped {
+		return ""
+	}
+	best, fewest := "", 1+max(1, len(typed)/3)
+	for _, name := range names {
+		if n := slips(typed, name); n < fewest {
+			best, fewest = name, n
+		}
+	}
+	return best
+}
+
+// slips is the number of bytes to add, to remove or to change that makes b of a.
+func slips(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := corner
+			if a[i] != b[j] {
+				change++
+			}
+			corner = row[j+1]
+			row[j+1] = min(change, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // unwrapped returns text without the line breaks around it, and with the indent of its first line.

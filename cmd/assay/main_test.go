@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/registry/registrytest"
 )
 
@@ -118,6 +119,41 @@ func TestVerifyJSON(t *testing.T) {
 	}
 }
 
+// --policy - is one policy from standard input, beside others or alone.
+func TestPolicyFromStandardInput(t *testing.T) {
+	s := newStage(t)
+	document, err := os.ReadFile(s.policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, strict := s.host+"/shop/api:1", "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: strict}\nspec: {rules: [{images: [\"**\"], deny: frozen}]}\n"
+	t.Chdir(filepath.Dir(s.policy))
+	rows := []struct {
+		name, stdin string
+		args        []string
+		code        int
+		want        string
+	}{
+		{"a policy", string(document), []string{"-p", "-", image}, exitAllowed, "allowed"},
+		{"beside a file", strict, []string{"-p", s.policy, "-p", "-", image}, exitDenied, "frozen"},
+		{"nothing", "", []string{"-p", "-", image}, exitUsage, "standard input:1:1: "},
+		{"two documents", strict + "---\n" + strict, []string{"-p", "-", image}, exitUsage, "standard input:"},
+		{"a broken one", "a: b\n", []string{"-p", "-", image}, exitUsage, "standard input:1:1: "},
+		{"too long", strings.Repeat("#", policy.MaxPolicy+1), []string{"-p", "-", image}, exitUsage, "standard input: more than 1048576 bytes"},
+		{"twice", strict, []string{"-p", "-", "-p", "-", image}, exitUsage, "--policy - and --policy -: standard input can be read once only"},
+		{"beside a list of images", strict, []string{"-p", "-", "--images-file", "-"}, exitUsage, "--policy - and --images-file -: standard input can be read once only"},
+		{"beside a key", strict, []string{"-p", "-", "--key", "-", image}, exitUsage, "--policy - and --key -: standard input can be read once only"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			r := runAssay(t, row.stdin, append([]string{"verify"}, row.args...)...)
+			if r.code != row.code || !strings.Contains(r.stdout+r.stderr, row.want) {
+				t.Errorf("got exit %d, want %d and %q\n%s%s", r.code, row.code, row.want, r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
 func TestImagesFile(t *testing.T) {
 	s := newStage(t)
 	list := "# the shop\n" + s.host + "/shop/api:1  # signed\n\n" + s.host + "/shop/cron:1\n"
@@ -160,8 +196,13 @@ func TestUsageErrors(t *testing.T) {
 		args []string
 		want string // on stderr
 	}{
-		{"unknown command", []string{"verfy"}, "unknown command"},
-		{"unknown flag", []string{"verify", "--polcy", "x", "y"}, "see assay verify --help"},
+		{"unknown command", []string{"bogus"}, "unknown command \"bogus\"\nassay: hint: see assay --help"},
+		{"mistyped command", []string{"verfy"}, "assay: hint: did you mean assay verify? see assay --help"},
+		{"unknown flag", []string{"verify", "--nothing-like-it", "x", "y"}, "assay: hint: see assay verify --help"},
+		{"mistyped flag", []string{"verify", "--keey", "x", "y"}, "assay: hint: did you mean --key? see assay verify --help"},
+		{"mistyped flag of another command", []string{"policy", "explain", "--polcy", "x", "y"}, "assay: hint: did you mean --policy? see assay policy explain --help"},
+		{"one letter", []string{"verify", "-x"}, "assay: hint: see assay verify --help"},
+		{"an endless word", []string{strings.Repeat("v", longestMistyped+1)}, "assay: hint: see assay --help"},
 		{"no policy", []string{"verify", "x"}, "nobody to trust"},
 		{"no image", []string{"verify", "-p", s.policy}, "no image to decide about"},
 		{"absent policy", []string{"verify", "-p", "nowhere.yaml", "x"}, "nowhere.yaml"},

@@ -109,7 +109,8 @@ func (a *app) oneShotFlags(cmd *cobra.Command) *oneShot {
 	f.Var(&o.trustedRoot, "trusted-root", "trusted_root.json `FILE` with the logs and authorities that count; nothing is fetched then")
 	f.VarP(&o.annotations, "annotation", "a", "`KEY=VALUE` that the signature must carry; may be repeated (also --annotations)")
 	f.Var(&o.attestations, "attestation", "need an attestation of this `TYPE` by the same signer, as in slsaprovenance1; may be repeated (also --type)")
-	f.Var(&o.signature, "signature", "of the image itself: required (default), or none: the attestations suffice, as for cosign verify-attestation")
+	f.Var(&o.signature, "signature",
+		"of the image itself: `required|none` (default required); none: the attestations suffice, as for cosign verify-attestation")
 	f.Var(&o.signedRepository, "signed-repository", "repository that signatures name: match (default: the image's), ignore, or a `NAME`")
 	f.Var(&o.rekorURL, "rekor-url", "ask the Rekor log at `URL` for the entry of a signature that brings none")
 	f.BoolVar(&o.timestamps, "use-signed-timestamps", false, "need a time stamp (RFC 3161) by a trusted authority")
@@ -325,9 +326,12 @@ func (o *oneShot) policy() (*policy.Policy, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := policy.Parse(policy.Source{Name: "one-shot", Data: document}, []string{oneShotFormat})
+	p, err := policy.Parse(policy.Source{Name: oneShotName, Data: document}, []string{oneShotFormat})
 	if err != nil {
-		return nil, nil, withHint(usageError("%w", err), "the flags make a policy, and the position is one in it")
+		return nil, nil, o.told(err)
+	}
+	if o.trustedRoot != "" && !o.looksAtRoot() {
+		o.app.warnOf("--trusted-root: left out: a key with --insecure-ignore-tlog needs neither logs nor authorities")
 	}
 	return p, document, nil
 }

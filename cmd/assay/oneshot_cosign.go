@@ -17,7 +17,7 @@ func verifyFlagError(cmd *cobra.Command, err error) error {
 			return withHint(usageError("%w", err), hint)
 		}
 	}
-	return withHint(usageError("%w", err), "see "+cmd.CommandPath()+" --help")
+	return flagError(cmd, err)
 }
 
 // cosignHint returns what stands in for a flag of cosign verify or cosign verify-attestation; "" for flags that are not cosign's.

@@ -33,7 +33,7 @@ func (o *oneShot) document() ([]byte, error) {
 	y.line("apiVersion: assay.dev/v1")
 	y.line("kind: TrustPolicy")
 	y.line("metadata:")
-	y.line("  name: one-shot")
+	y.line("  name: " + oneShotName)
 	y.line("spec:")
 	y.line("  unmatched: deny")
 	y.line("  authorities:")

@@ -42,7 +42,7 @@ func (o *oneShot) readSigner() (oneShotSigner, error) {
 	if s.intermediates, err = readCertificates("ca-intermediates", o.caIntermediates.String()); err != nil {
 		return s, err
 	}
-	if o.trustedRoot == "" {
+	if o.trustedRoot == "" || !o.looksAtRoot() {
 		return s, nil
 	}
 	data, err := readWhole(o.trustedRoot.String())

@@ -104,6 +104,7 @@ func TestOneShotContradictions(t *testing.T) {
 		{"a key from the web", []string{"--key", "https://acme.example/cosign.pub"}, "fetch it once"},
 		{"a key in Kubernetes", []string{"--key", "k8s://ns/key"}, "cosign public-key --key k8s://ns/key > cosign.pub"},
 		{"a root that is no JSON", append([]string{"--trusted-root", f.roots}, key...), "is no JSON"},
+		{"a policy as JSON", append([]string{"-o", "json"}, key...), "--print-policy beside --output json"},
 		{"standard input twice", []string{"--key", "-", "--images-file", "-"}, "read once only"},
 		{"a policy in Rego", []string{"--print-policy=false", "-p", "policy.rego", "x"}, "conditions on attestations are written in CEL"},
 	}
@@ -134,7 +135,7 @@ func TestCosignFlagsAreAnswered(t *testing.T) {
 		}
 	}
 	refused(t, "assay: hint: write --timeout", "-t", "5m")
-	refused(t, "see assay verify --help", "--polcy", "x")
+	refused(t, "did you mean --policy? see assay verify --help", "--polcy", "x")
 }
 
 func TestOneShotCompletion(t *testing.T) {

@@ -112,9 +112,19 @@ func loadPolicy(file string) (*policy.Policy, error) {
 	}, formatNames())
 }
 
-// newEngine makes the engine for policies that were loaded, and prints what their authorities warn of. timeout is for one decision, 0 is
-// the default. Errors are the user's: the policies cannot be used.
+// newEngine makes the engine for policies that were loaded, and prints what their authorities warn of.
 func (a *app) newEngine(policies []*policy.Policy, client *registry.Client, keeper *material.Keeper, timeout time.Duration) (*engine.Engine, error) {
+	e, err := a.makeEngine(policies, client, keeper, timeout)
+	if err != nil {
+		return nil, err
+	}
+	a.warnOf(e.Warnings()...)
+	return e, nil
+}
+
+// makeEngine makes the engine for policies that were loaded. timeout is for one decision, 0 is the default. Errors are the user's: the
+// policies cannot be used.
+func (a *app) makeEngine(policies []*policy.Policy, client *registry.Client, keeper *material.Keeper, timeout time.Duration) (*engine.Engine, error) {
 	e, err := engine.New(engine.Config{
 		Policies: policies,
 		Formats:  formats.All(formats.Config{Sigstore: sigstore.Config{Material: keeper}}),
@@ -125,9 +135,6 @@ func (a *app) newEngine(policies []*policy.Policy, client *registry.Client, keep
 	})
 	if err != nil {
 		return nil, usageError("%w", err)
-	}
-	for _, w := range e.Warnings() {
-		fmt.Fprintf(a.stderr, "assay: warning: %s\n", w)
 	}
 	return e, nil
 }

@@ -7,10 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/registry"
 	"github.com/assay-dev/assay/trust/formats"
+	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
 func (a *app) policyCommand() *cobra.Command {
@@ -51,22 +53,30 @@ Exit codes: 0 if the policies can be used, 64 if not.`),
 
 // checkedPolicies loads policies and has the engine make their authorities; nothing is fetched.
 func (a *app) checkedPolicies(paths []string) ([]*policy.Policy, error) {
-	policies, err := loadPolicies(paths)
-	if err != nil {
-		return nil, usageError("%w", err)
-	}
-	client, err := registry.New(registry.Config{})
-	if err != nil {
-		return nil, err
-	}
 	keeper, err := a.keeper()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.newEngine(policies, client, keeper, 0); err != nil {
+	policies, e, err := a.policiesWith(keeper, paths)
+	if err != nil {
 		return nil, err
 	}
+	a.warnOf(e.Warnings()...)
 	return policies, nil
+}
+
+// policiesWith loads policies and has an engine make their authorities with a keeper, which then knows what they need; nothing is fetched.
+func (a *app) policiesWith(keeper *material.Keeper, paths []string) ([]*policy.Policy, *engine.Engine, error) {
+	policies, err := loadPolicies(paths)
+	if err != nil {
+		return nil, nil, usageError("%w", err)
+	}
+	client, err := registry.New(registry.Config{})
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := a.makeEngine(policies, client, keeper, 0)
+	return policies, e, err
 }
 
 func (a *app) policyExplainCommand() *cobra.Command {

@@ -44,29 +44,135 @@ func width(w io.Writer) int {
 	return columns
 }
 
-// printTable prints a row for each image, and below it the hints. Warnings that were told already are left out.
+// Columns of tables.
+const (
+	mostName     = 44  // of an image's name; longer ones are broken
+	mostReasons  = 60  // of who vouched, or why not, if the width is not limited
+	leastReasons = 30  // with less, the images are told one below the other
+	leastTable   = 100 // of a terminal; a narrower one gets no table
+)
+
+// printTable prints what was decided about each image, and below it the hints. Warnings that were told already are left out.
 func (a *app) printTable(verdicts []engine.Verdict, told []string) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
-	t.AppendHeader(table.Row{"image", "digest", "verdict", "who vouched, or why not"})
-	most := 60
-	if w := width(a.stdout); w > 0 {
-		most = max(30, w-80)
-	}
-	t.SetColumnConfigs([]table.ColumnConfig{
-		{Number: 1, WidthMax: 44, WidthMaxEnforcer: text.WrapHard},
-		{Number: 4, WidthMax: most, WidthMaxEnforcer: text.WrapSoft},
-	})
-	for i := range verdicts {
-		v := &verdicts[i]
-		t.AppendRow(table.Row{plain(v.Image), shortDigest(v.Digest), a.paint(v), because(v, told)})
-	}
-	if _, err := fmt.Fprintln(a.stdout, t.Render()); err != nil {
+	if _, err := fmt.Fprintln(a.stdout, a.layout(verdicts, told, width(a.stdout))); err != nil {
 		return err
 	}
 	a.hints(verdicts)
 	return nil
+}
+
+// layout returns a table, or text where a table would be wider than the terminal. 0 columns is no limit.
+func (a *app) layout(verdicts []engine.Verdict, told []string, columns int) string {
+	if columns == 0 {
+		return a.table(verdicts, told, true, mostReasons)
+	}
+	digests := slices.ContainsFunc(verdicts, func(v engine.Verdict) bool { return !v.Digest.IsZero() && !pinned(&v) })
+	left := columns - columnsBeforeReasons(verdicts, digests)
+	if columns < leastTable || left < leastReasons {
+		return a.blocks(verdicts, told, columns)
+	}
+	return a.table(verdicts, told, digests, left)
+}
+
+// columnsBeforeReasons is how wide a table is without the text of its last column.
+func columnsBeforeReasons(verdicts []engine.Verdict, digests bool) int {
+	name, digest, verdict := len("image"), len("digest"), len("verdict")
+	for i := range verdicts {
+		word, _ := verdictWord(&verdicts[i])
+		name = max(name, min(mostName, text.StringWidth(plain(verdicts[i].Image))))
+		digest = max(digest, len(digestCell(&verdicts[i])))
+		verdict = max(verdict, len(word))
+	}
+	const frame = 3 // on the left of a column; one more closes the last
+	if !digests {
+		return name + verdict + 3*frame + 1
+	}
+	return name + digest + verdict + 4*frame + 1
+}
+
+func (a *app) table(verdicts []engine.Verdict, told []string, digests bool, reasons int) string {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	row := func(name, digest, verdict, why string) table.Row {
+		if digests {
+			return table.Row{name, digest, verdict, why}
+		}
+		return table.Row{name, verdict, why}
+	}
+	t.AppendHeader(row("image", "digest", "verdict", "who vouched, or why not"))
+	t.SetColumnConfigs([]table.ColumnConfig{
+		{Name: "image", WidthMax: mostName, WidthMaxEnforcer: wrap},
+		{Name: "who vouched, or why not", WidthMax: reasons, WidthMaxEnforcer: wrap},
+	})
+	for i := range verdicts {
+		v := &verdicts[i]
+		t.AppendRow(row(plain(v.Image), digestCell(v), a.paint(v), because(v, told)))
+	}
+	return t.Render()
+}
+
+// blocks tells the images one below the other.
+func (a *app) blocks(verdicts []engine.Verdict, told []string, columns int) string {
+	all := make([]string, len(verdicts))
+	for i := range verdicts {
+		v := &verdicts[i]
+		lines := []string{wrap(plain(v.Image), columns)}
+		if !pinned(v) && !v.Digest.IsZero() {
+			lines = append(lines, "  "+shortDigest(v.Digest))
+		}
+		lines = append(lines, "  "+a.paint(v))
+		for line := range strings.SplitSeq(wrap(because(v, told), columns-4), "\n") {
+			lines = append(lines, "    "+line)
+		}
+		all[i] = strings.Join(lines, "\n")
+	}
+	return strings.Join(all, "\n\n")
+}
+
+// wrap breaks text into lines of at most so many columns, between words where it can. The line breaks of the text stay.
+func wrap(s string, columns int) string {
+	var lines []string
+	for line := range strings.SplitSeq(s, "\n") {
+		for {
+			end := fits(line, columns)
+			lines = append(lines, strings.TrimRight(line[:end], " "))
+			if line = strings.TrimLeft(line[end:], " "); line == "" {
+				break
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// fits returns how many bytes at the beginning of a line make the next one: at least a character, if there is one.
+func fits(line string, columns int) int {
+	used, space := 0, 0
+	for i, r := range line {
+		if r == ' ' {
+			space = i
+		}
+		if used += text.RuneWidth(r); used <= columns || i == 0 {
+			continue
+		}
+		if space > 0 {
+			return space
+		}
+		return i
+	}
+	return len(line)
+}
+
+// pinned reports whether the image's name carries the digest.
+func pinned(v *engine.Verdict) bool {
+	return !v.Digest.IsZero() && strings.HasSuffix(v.Image, "@"+v.Digest.String())
+}
+
+func digestCell(v *engine.Verdict) string {
+	if pinned(v) {
+		return "in the name"
+	}
+	return shortDigest(v.Digest)
 }
 
 // plain makes foreign text harmless for a terminal and for the reader: no controls, no line breaks that could pass for lines of ours,
@@ -200,15 +306,37 @@ func hintFor(v *engine.Verdict) string {
 	case v.Rule == "":
 		return "assay policy explain IMAGE shows which rule would decide"
 	}
+	if hint := unsignedHint(v.Authorities); hint != "" {
+		return hint
+	}
 	for i := range v.Authorities {
-		switch at := &v.Authorities[i]; {
-		case at.Standing == engine.Unsigned:
-			return "unsigned images: assay sign attaches a certificate"
-		case strings.Contains(at.Reason, "expired"):
+		// A signature's certificate is always short-lived; what expires there is something else.
+		if at := &v.Authorities[i]; at.Format != oneShotFormat && strings.Contains(at.Reason, "expired") {
 			return "a certificate that was short-lived on purpose: the authority's field validity: issued accepts it"
 		}
 	}
 	return ""
+}
+
+// unsignedHint says how an image is signed in the formats in which it is not; "" if it is signed in all.
+func unsignedHint(authorities []engine.Attestation) string {
+	var ways []string
+	for i := range authorities {
+		if authorities[i].Standing != engine.Unsigned {
+			continue
+		}
+		way := "assay sign attaches a certificate"
+		if authorities[i].Format == oneShotFormat {
+			way = "cosign sign IMAGE@DIGEST attaches a signature"
+		}
+		if !slices.Contains(ways, way) {
+			ways = append(ways, way)
+		}
+	}
+	if len(ways) == 0 {
+		return ""
+	}
+	return "unsigned images: " + strings.Join(ways, "; ")
 }
 
 // progress shows on stderr how many images are done, if a person looks and there are many.

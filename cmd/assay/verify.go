@@ -84,7 +84,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringArrayVarP(&o.policies, "policy", "p", nil, "policy `FILE`, or folder of *.yaml and *.yml files; may be repeated")
+	f.StringArrayVarP(&o.policies, "policy", "p", nil, "policy `FILE`, - for standard input, or folder of *.yaml and *.yml files; may be repeated")
 	o.trust = a.oneShotFlags(cmd)
 	f.StringVar(&o.imagesFile, "images-file", "", "`FILE` with one image a line, - for standard input; # begins a comment")
 	f.StringVarP(&o.output, "output", "o", "table", "table, or json: one verdict a line")
@@ -116,8 +116,11 @@ func (o *verifyOptions) check() error {
 		return usageError("--parallel %d: want 1 to %d", o.parallel, maxParallel)
 	case o.timeout <= 0:
 		return usageError("--timeout %v: want more than 0", o.timeout)
-	case o.imagesFile == "-" && slices.Contains(o.trust.keys, "-"):
-		return usageError("--key - and --images-file -: standard input can be read once only")
+	case o.trust.print && o.output != "table":
+		return usageError("--print-policy beside --output %s: a policy is printed in YAML; leave --output out", o.output)
+	}
+	if err := o.checkStdin(); err != nil {
+		return err
 	}
 	if err := checkMetricsFile(o.metricsFile); err != nil {
 		return usageError("--metrics-file: %w", err)
@@ -128,6 +131,25 @@ func (o *verifyOptions) check() error {
 		}
 	}
 	return usageError("--point %q: want one of %s", o.point, strings.Join(policy.Points(), ", "))
+}
+
+// checkStdin refuses command lines that read standard input twice.
+func (o *verifyOptions) checkStdin() error {
+	var readers []string
+	for _, flag := range []struct {
+		name   string
+		values []string
+	}{{"policy", o.policies}, {"key", o.trust.keys}, {"images-file", []string{o.imagesFile}}} {
+		for _, value := range flag.values {
+			if value == "-" {
+				readers = append(readers, "--"+flag.name+" -")
+			}
+		}
+	}
+	if len(readers) > 1 {
+		return usageError("%s and %s: standard input can be read once only", readers[0], readers[1])
+	}
+	return nil
 }
 
 func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryOptions, args []string) error {
@@ -155,24 +177,34 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 	if err != nil {
 		return err
 	}
-	e, err := a.newEngine(policies, client, keeper, o.timeout)
+	e, err := a.makeEngine(policies, client, keeper, o.timeout)
 	if err != nil {
-		return err
+		return o.told(err)
 	}
 	a.prepare(ctx, keeper, o.timeout)
+	a.warnOf(o.words(e.Warnings())...)
 	request := policy.Request{Point: o.point, Namespace: o.namespace, HasNamespace: o.namespace != ""}
 	verdicts := a.decideAll(ctx, e, o, request, images)
 	a.writeMetrics(o.metricsFile, verdicts, keeper.Statuses(a.now()))
-	return a.answer(o.output, verdicts, e.Warnings())
+	for i := range verdicts {
+		verdicts[i].Warnings = o.words(verdicts[i].Warnings)
+	}
+	return a.answer(o.output, verdicts, o.words(e.Warnings()))
 }
 
-// prepare fetches trust material that was never fetched, before anything is decided. That it cannot be had is told here; the
-// authorities that need it cannot tell then.
+// prepareTimeout is how long a run waits for trust material before it decides with what it has.
+const prepareTimeout = 10 * time.Second
+
+// prepare fetches trust material of which there is no copy, or an old one, before anything is decided. That it could not be had matters
+// only where what is left is stale or nothing: authorities warn of that for themselves, and of keys it is told here.
 func (a *app) prepare(ctx context.Context, keeper *material.Keeper, timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, min(timeout, prepareTimeout))
 	defer cancel()
-	if err := keeper.Prepare(ctx); err != nil {
-		fmt.Fprintf(a.stderr, "assay: warning: trust material: %s\n", err)
+	_ = keeper.Prepare(ctx) // the statuses have it
+	for _, s := range keeper.Statuses(a.now()) {
+		if s.Kind == material.KindKMS && s.Warning != "" {
+			a.warnOf(s.Warning)
+		}
 	}
 }
 
@@ -192,11 +224,33 @@ func (o *verifyOptions) load() ([]*policy.Policy, []byte, error) {
 	if err := checkPolicyNames(o.policies); err != nil {
 		return nil, nil, err
 	}
-	policies, err := loadPolicies(o.policies)
+	policies, err := o.loadPolicies()
 	if err != nil {
 		return nil, nil, usageError("%w", err)
 	}
 	return policies, nil, nil
+}
+
+// loadPolicies reads the policies of --policy, of which one may be standard input.
+func (o *verifyOptions) loadPolicies() ([]*policy.Policy, error) {
+	files := slices.DeleteFunc(slices.Clone(o.policies), func(name string) bool { return name == "-" })
+	if len(files) == len(o.policies) {
+		return loadPolicies(files)
+	}
+	data, err := o.trust.readStdin()
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.Parse(policy.Source{
+		Name:     "standard input",
+		Data:     data,
+		ReadFile: func(name string) ([]byte, error) { return readLimited(name, policy.MaxFile) },
+	}, formatNames())
+	if err != nil {
+		return nil, err
+	}
+	others, err := loadPolicies(files)
+	return append([]*policy.Policy{p}, others...), err
 }
 
 func (a *app) printPolicy(document []byte) error {
@@ -209,8 +263,14 @@ func (a *app) printPolicy(document []byte) error {
 func (a *app) warn(policies []*policy.Policy) {
 	for _, p := range policies {
 		for _, w := range p.Warnings {
-			fmt.Fprintf(a.stderr, "assay: warning: %s\n", w)
+			a.warnOf(w.Error())
 		}
+	}
+}
+
+func (a *app) warnOf(warnings ...string) {
+	for _, w := range warnings {
+		fmt.Fprintf(a.stderr, "assay: warning: %s\n", plain(w))
 	}
 }
 
