@@ -214,6 +214,8 @@ type refreshed interface {
 	refresh(ctx context.Context) error
 	// due reports whether there is nothing to use, not even a copy on disk, or what was fetched is old.
 	due(now time.Time) bool
+	// empty reports whether there is nothing to use.
+	empty() bool
 	label() string
 }
 
@@ -232,21 +234,35 @@ func (k *Keeper) all() []refreshed {
 	return found
 }
 
-// Prepare fetches what there is no copy of, and what was fetched more than a day ago. It is for programs that decide once and end. After
-// an error the sources can be used: what was held before stays in use, and where there was nothing, they cannot tell. Statuses says which.
+// renewWait is how long Prepare waits for the renewal of what can be used as it is.
+const renewWait = 2 * time.Second
+
+// Prepare fetches what there is no copy of, and what was fetched more than a day ago; for the latter it does not wait long, since there
+// may be no network. It is for programs that decide once and end. After an error the sources can be used: what was held before stays in
+// use, and where there was nothing, they cannot tell. Statuses says which.
 func (k *Keeper) Prepare(ctx context.Context) error {
 	now := k.config.Now()
-	return refreshAll(ctx, slices.DeleteFunc(k.all(), func(r refreshed) bool { return !r.due(now) }))
+	briefly, cancel := context.WithTimeout(ctx, renewWait)
+	defer cancel()
+	return refreshAll(slices.DeleteFunc(k.all(), func(r refreshed) bool { return !r.due(now) }), func(r refreshed) context.Context {
+		if r.empty() {
+			return ctx
+		}
+		return briefly
+	})
 }
 
 // Refresh fetches everything that can be fetched, now.
-func (k *Keeper) Refresh(ctx context.Context) error { return refreshAll(ctx, k.all()) }
+func (k *Keeper) Refresh(ctx context.Context) error {
+	return refreshAll(k.all(), func(refreshed) context.Context { return ctx })
+}
 
-// refreshAll refreshes side by side. A deadline is not shared: what hangs does not keep others waiting.
-func refreshAll(ctx context.Context, all []refreshed) error {
+// refreshAll refreshes side by side, each in a context of its own. What hangs does not keep others waiting.
+func refreshAll(all []refreshed, patience func(refreshed) context.Context) error {
 	errs := make([]error, len(all))
 	var group sync.WaitGroup
 	for i, r := range all {
+		ctx := patience(r)
 		group.Go(func() { errs[i] = r.refresh(ctx) })
 	}
 	group.Wait()

@@ -207,6 +207,8 @@ func (r *remoteKey) due(now time.Time) bool {
 	return h.key == nil || now.Sub(h.asOf) > renewAfter
 }
 
+func (r *remoteKey) empty() bool { return r.held.Load().key == nil }
+
 // renew is the next step for people who have no key that is fresh.
 func (r *remoteKey) renew() string {
 	return "assay trust update --key " + r.ref.String() + " fetches it"

@@ -73,6 +73,8 @@ func (m *mirror) due(now time.Time) bool {
 	return h.root == nil || h.kind != KindEmbedded && now.Sub(h.root.AsOf) > renewAfter
 }
 
+func (m *mirror) empty() bool { return m.held.Load().root == nil }
+
 // load reads the copies on disk; the one that was proved last is used, if it is newer than what is held. Another process may have
 // written it.
 func (m *mirror) load() {

@@ -145,3 +145,26 @@ func TestFetched(t *testing.T) {
 		t.Errorf("got status %+v", s)
 	}
 }
+
+// Where nobody answers, what can be used as it is keeps no start waiting for as long as a fetch may take.
+func TestPrepareDoesNotWaitForRenewals(t *testing.T) {
+	repo := newTUFRepo(t)
+	repo.timestampFor = 90 * day
+	repo.publish(newWorld(t).json(t), now)
+	cache := t.TempDir()
+	k, _ := keeperAt(t, now, cachedIn(cache))
+	tufSource(t, k, repo)
+	refresh(t, k)
+	later := now.Add(2 * day)
+	k, _ = keeperAt(t, later, cachedIn(cache))
+	source := tufSource(t, k, repo)
+	repo.setFault("", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	began := time.Now()
+	if err := k.Prepare(context.Background()); err == nil {
+		t.Error("a repository that does not answer was fetched")
+	}
+	if took := time.Since(began); took > 2*renewWait {
+		t.Errorf("waited %v", took)
+	}
+	rootOf(t, source, later)
+}
