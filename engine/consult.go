@@ -42,13 +42,6 @@ func (e *Engine) examine(ctx context.Context, src trust.Source, a *authority, re
 	if err != nil {
 		return refused(err)
 	}
-	if r, ok := a.Authority.(trust.Rememberer); ok {
-		for _, p := range proofs {
-			if err := r.Remember(ctx, p); err != nil {
-				return finding{standing: Unclear, err: err}
-			}
-		}
-	}
 	return finding{standing: Proved, proofs: proofs}
 }
 
@@ -59,7 +52,9 @@ func (e *Engine) prove(ctx context.Context, src trust.Source, a *authority, ref 
 		if err != nil {
 			return nil, err
 		}
-		return check(a, ref, evidence, e.config.Now())
+		now := e.config.Now()
+		proofs, err := check(a, ref, evidence, now)
+		return proofs, a.remember(ctx, ref, evidence, now, err)
 	}
 	s := search{authority: a, ref: ref, now: e.config.Now()}
 	evidence, err := a.searcher.Search(ctx, src, ref, s.enough)
@@ -72,6 +67,19 @@ func (e *Engine) prove(ctx context.Context, src trust.Source, a *authority, ref 
 		return s.proofs, nil
 	}
 	return check(a, ref, evidence, s.now)
+}
+
+// remember has an authority keep what evidence said of the past, if its check came to an answer, which is err. It returns err, or why
+// nothing could be kept: then the answer does not hold.
+func (a *authority) remember(ctx context.Context, ref image.Ref, ev trust.Evidence, now time.Time, err error) error {
+	r, ok := a.Authority.(trust.Rememberer)
+	if !ok || err != nil && !trust.IsNo(err) {
+		return err
+	}
+	if failed := r.Remember(ctx, ref, ev, now); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // search is a look for evidence under way that ends as soon as something suffices.

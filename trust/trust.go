@@ -31,6 +31,10 @@ var ErrNotFound = errors.New("not found")
 // format that looks at many pieces counts it as one that proves nothing.
 var ErrMalformed = errors.New("malformed content")
 
+// ErrUnavailable is returned by a Source where a server is down: it cannot be reached, does not answer in time, or says itself that it is
+// overloaded or broken. It means "cannot tell", and is told apart for formats that may bridge an outage.
+var ErrUnavailable = errors.New("unavailable")
+
 // Untrusted returns an error that wraps ErrUntrusted and says why.
 func Untrusted(format string, args ...any) error {
 	return &refusal{kind: ErrUntrusted, reason: fmt.Errorf(format, args...)}
@@ -76,10 +80,11 @@ type Authority interface {
 	Check(ref image.Ref, ev Evidence, now time.Time) ([]Proof, error)
 }
 
-// Rememberer is implemented by authorities whose checks raise a floor (highest versions seen). The engine calls it after a Check
-// that succeeded.
+// Rememberer is implemented by authorities whose evidence raises a floor (highest versions seen). The engine calls Remember after each
+// Check that came to a yes or to a no, with the same evidence and time: what is newer than anything seen before counts even where it
+// does not vouch for the image, since a rollback could otherwise bring back what was taken back. Where Remember fails, nobody can tell.
 type Rememberer interface {
-	Remember(ctx context.Context, p Proof) error
+	Remember(ctx context.Context, ref image.Ref, ev Evidence, now time.Time) error
 }
 
 // Searcher is implemented by authorities whose evidence comes in pieces, each of which may suffice.
@@ -103,8 +108,10 @@ type Warner interface {
 	Warnings(now time.Time) []string
 }
 
-// Resolver is implemented by authorities whose trust data, not the registry, name the digest of a tag.
+// Resolver is implemented by authorities whose trust data, not the registry, name the digest of a tag. Such an authority is asked with
+// the tag beside the digest, where the question has one: Find, Check and Remember get both, and the tag must then stand for the digest.
 type Resolver interface {
+	// Resolve returns the digest for which ref's tag was signed by those whose word counts. Errors are those of Find and Check.
 	Resolve(ctx context.Context, src Source, ref image.Ref, now time.Time) (image.Digest, error)
 }
 
@@ -145,6 +152,18 @@ type Source interface {
 	// Referrers lists the manifests whose subject is ref's digest, by the referrers API or the fallback tag (OCI distribution
 	// specification 1.1). The list may be longer than what truly refers to it: look at each manifest's own subject.
 	Referrers(ctx context.Context, ref image.Ref) ([]Descriptor, error)
+}
+
+// TrustServer is implemented by sources that reach Notary servers as well, which keep the trust data of repositories apart from
+// registries (Docker Content Trust).
+type TrustServer interface {
+	// TrustData returns the file called name, such as "timestamp.json" or "targets/releases.<sha256>.json", of the trust data that a
+	// server keeps under gun: GET {server}/v2/{gun}/_trust/tuf/{name}, at most limit bytes. server is a URL of scheme, host and perhaps
+	// a path, without a slash at its end. Nothing of the answer is checked.
+	//
+	// Errors: ErrNotFound (wrapped) for what the server says, definitively, that it does not have; ErrUnavailable (wrapped) if nobody
+	// answers; anything else means as well that it could not tell.
+	TrustData(ctx context.Context, server, gun, name string, limit int64) ([]byte, error)
 }
 
 // Manifest is the bytes of a manifest or an index as a registry served them.
@@ -207,6 +226,9 @@ type Signer struct {
 	Chain []Certificate
 	// SignedAt is when this signer signed, as far as that is known. For the first signer the proof's time stands for a zero one.
 	SignedAt time.Time
+	// Under are the fingerprints of the keys on whose word it rests that this signer counts, where they are not in Chain: the keys of
+	// a root and of delegating roles. To revoke one of them takes back what the signer says; who signed is not told apart by them.
+	Under []string
 	// Signature is what the signer wrote, where the format has a signature apart from the certificate.
 	Signature []byte
 }

@@ -66,3 +66,11 @@ func (a *attempt) Referrers(ctx context.Context, ref image.Ref) ([]trust.Descrip
 	}
 	return a.Source.Referrers(ctx, ref)
 }
+
+// TrustData implements trust.TrustServer, if the source behind does.
+func (a *attempt) TrustData(ctx context.Context, server, gun, name string, limit int64) ([]byte, error) {
+	if err := a.request(ctx); err != nil {
+		return nil, err
+	}
+	return a.Source.(trust.TrustServer).TrustData(ctx, server, gun, name, limit)
+}

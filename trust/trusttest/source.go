@@ -18,6 +18,7 @@ type Source struct {
 	manifests map[string]trust.Manifest // by repository and tag or digest
 	blobs     map[string][]byte         // by repository and digest
 	referrers map[string]referrers      // by repository and subject
+	trustData map[string][]byte         // by server, name and file
 	requests  int
 	failAt    int
 	fault     error
@@ -26,7 +27,10 @@ type Source struct {
 // referrers are descriptors by their digest.
 type referrers map[image.Digest]trust.Descriptor
 
-var _ trust.Source = (*Source)(nil)
+var (
+	_ trust.Source      = (*Source)(nil)
+	_ trust.TrustServer = (*Source)(nil)
+)
 
 // PutManifest stores a manifest in ref's repository, under its digest and, if ref has one, under ref's tag. It returns the digest.
 func (s *Source) PutManifest(ref image.Ref, mediaType string, content []byte) image.Digest {
@@ -68,6 +72,20 @@ func (s *Source) PutReferrer(ref image.Ref, d trust.Descriptor) {
 		s.referrers[k] = referrers{}
 	}
 	s.referrers[k][d.Digest] = d
+}
+
+// PutTrustData stores a file of the trust data that a server keeps under gun; nil takes it away.
+func (s *Source) PutTrustData(server, gun, name string, content []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trustData == nil {
+		s.trustData = map[string][]byte{}
+	}
+	if content == nil {
+		delete(s.trustData, fileKey(server, gun, name))
+		return
+	}
+	s.trustData[fileKey(server, gun, name)] = content
 }
 
 // FailAt makes the request with number n, counted from 1, fail with err, and starts to count anew. With n = 0 none fails.
@@ -150,6 +168,23 @@ func (s *Source) Referrers(ctx context.Context, ref image.Ref) ([]trust.Descript
 	return list, nil
 }
 
+// TrustData implements trust.TrustServer.
+func (s *Source) TrustData(ctx context.Context, server, gun, name string, limit int64) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.request(ctx); err != nil {
+		return nil, err
+	}
+	content, found := s.trustData[fileKey(server, gun, name)]
+	switch {
+	case !found:
+		return nil, fmt.Errorf("GET %s/v2/%s/_trust/tuf/%s: METADATA_NOT_FOUND: %w", server, gun, name, trust.ErrNotFound)
+	case int64(len(content)) > limit:
+		return nil, fmt.Errorf("GET %s/v2/%s/_trust/tuf/%s: more than %d bytes", server, gun, name, limit)
+	}
+	return append([]byte(nil), content...), nil
+}
+
 // request counts a request and says whether it fails.
 func (s *Source) request(ctx context.Context) error {
 	s.requests++
@@ -163,3 +198,5 @@ func (s *Source) request(ctx context.Context) error {
 }
 
 func key(ref image.Ref, name string) string { return ref.Name() + "\x00" + name }
+
+func fileKey(server, gun, name string) string { return server + "\x00" + gun + "\x00" + name }
