@@ -15,6 +15,7 @@ import (
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/registry"
 	"github.com/assay-dev/assay/trust/formats"
+	"github.com/assay-dev/assay/trust/notaryv1"
 	"github.com/assay-dev/assay/trust/sigstore"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
@@ -112,9 +113,17 @@ func loadPolicy(file string) (*policy.Policy, error) {
 	}, formatNames())
 }
 
+// peers is what an engine works with beside policies.
+type peers struct {
+	client  *registry.Client
+	keeper  *material.Keeper // nil: none
+	seen    notaryv1.Store   // nil: in memory
+	timeout time.Duration    // of one decision; 0 is the default
+}
+
 // newEngine makes the engine for policies that were loaded, and prints what their authorities warn of.
-func (a *app) newEngine(policies []*policy.Policy, client *registry.Client, keeper *material.Keeper, timeout time.Duration) (*engine.Engine, error) {
-	e, err := a.makeEngine(policies, client, keeper, timeout)
+func (a *app) newEngine(policies []*policy.Policy, p peers) (*engine.Engine, error) {
+	e, err := a.makeEngine(policies, p)
 	if err != nil {
 		return nil, err
 	}
@@ -122,16 +131,18 @@ func (a *app) newEngine(policies []*policy.Policy, client *registry.Client, keep
 	return e, nil
 }
 
-// makeEngine makes the engine for policies that were loaded. timeout is for one decision, 0 is the default. Errors are the user's: the
-// policies cannot be used.
-func (a *app) makeEngine(policies []*policy.Policy, client *registry.Client, keeper *material.Keeper, timeout time.Duration) (*engine.Engine, error) {
+// makeEngine makes the engine for policies that were loaded. Errors are the user's: the policies cannot be used.
+func (a *app) makeEngine(policies []*policy.Policy, p peers) (*engine.Engine, error) {
 	e, err := engine.New(engine.Config{
 		Policies: policies,
-		Formats:  formats.All(formats.Config{Sigstore: sigstore.Config{Material: keeper}}),
-		Source:   client,
-		Tags:     client,
-		Now:      a.now,
-		Timeout:  timeout,
+		Formats: formats.All(formats.Config{
+			Sigstore: sigstore.Config{Material: p.keeper},
+			NotaryV1: notaryv1.Config{Store: p.seen, Now: a.now},
+		}),
+		Source:  p.client,
+		Tags:    p.client,
+		Now:     a.now,
+		Timeout: p.timeout,
 	})
 	if err != nil {
 		return nil, usageError("%w", err)

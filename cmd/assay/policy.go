@@ -75,7 +75,7 @@ func (a *app) policiesWith(keeper *material.Keeper, paths []string) ([]*policy.P
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := a.makeEngine(policies, client, keeper, 0)
+	e, err := a.makeEngine(policies, peers{client: client, keeper: keeper})
 	return policies, e, err
 }
 

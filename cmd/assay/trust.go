@@ -27,7 +27,7 @@ type trustOptions struct {
 func (a *app) trustCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trust",
-		Short: "Show, check and fetch the keys and certificates behind Sigstore signatures",
+		Short: "Show, check and fetch the keys and certificates behind signatures, and what was seen of trust data",
 		Long: strings.TrimSpace(`
 Trust material is the keys and certificates of Sigstore's authorities and logs.
 It is found as cosign finds it: SIGSTORE_ROOT_FILE, SIGSTORE_REKOR_PUBLIC_KEY,
@@ -36,11 +36,15 @@ TUF_ROOT (else ~/.sigstore/root) is the cache of cosign initialize, TUF_MIRROR a
 TUF_ROOT_JSON name a TUF repository; else it is Sigstore's public good instance.
 
 With --policy, it is about the TUF repositories and the keys in key management
-services that policies name; with --key, about such a key.`),
+services that policies name; with --key, about such a key.
+
+Trust data of Notary servers are fetched when an image is decided about. What was
+seen of them is kept, so that no server can go back behind it: seen shows it, and
+forget lets a repository begin anew.`),
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.trustShowCommand(), a.trustCheckCommand(), a.trustUpdateCommand(), a.trustInitCommand())
+	cmd.AddCommand(a.trustShowCommand(), a.trustCheckCommand(), a.trustUpdateCommand(), a.trustInitCommand(), a.trustSeenCommand(), a.trustForgetCommand())
 	return cmd
 }
 

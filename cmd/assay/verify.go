@@ -36,6 +36,7 @@ type verifyOptions struct {
 	point       string
 	namespace   string
 	metricsFile string
+	stateDir    string
 }
 
 const verifyHelp = `Verify decides about each image and prints who vouched for it, or why it may not
@@ -93,6 +94,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	f.StringVar(&o.point, "point", "cli", "the enforcement point to answer for: "+strings.Join(policy.Points(), ", "))
 	f.StringVar(&o.namespace, "namespace", "", "the Kubernetes namespace to answer for")
 	f.StringVar(&o.metricsFile, "metrics-file", "", "write metrics of this run to `FILE`, for the node exporter's textfile collector")
+	stateFlag(cmd, &o.stateDir)
 	registries := a.registryFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), o, registries, args) }
 	cmd.SetFlagErrorFunc(verifyFlagError)
@@ -177,7 +179,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 	if err != nil {
 		return err
 	}
-	e, err := a.makeEngine(policies, client, keeper, o.timeout)
+	e, err := a.makeEngine(policies, peers{client: client, keeper: keeper, seen: a.seenIn(o.stateDir), timeout: o.timeout})
 	if err != nil {
 		return o.told(err)
 	}

@@ -1,0 +1,126 @@
+package notaryv1
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Key names what is kept of one repository.
+type Key struct {
+	Server string // URL of the Notary server
+	GUN    string // name of the repository there
+	// Anchor names the root of trust under which the repository was seen: what one policy trusts must not raise the floors of another.
+	Anchor string
+}
+
+// String implements fmt.Stringer.
+func (k Key) String() string { return k.Server + "/v2/" + k.GUN }
+
+// host returns the server's host and port, as messages name it.
+func (k Key) host() string {
+	u, err := url.Parse(k.Server)
+	if err != nil {
+		return k.Server
+	}
+	return u.Host
+}
+
+// State is what is kept of one repository: the highest versions that were seen, and the files that were verified last. The zero State
+// has seen nothing.
+type State struct {
+	Key
+	Floors    map[string]Floor  `json:"floors,omitempty"`    // by role
+	FirstRoot string            `json:"firstRoot,omitempty"` // SHA-256 of the root that was trusted on first use
+	Seen      time.Time         `json:"seen,omitzero"`       // when the server last answered with what is kept here
+	Roots     [][]byte          `json:"roots,omitempty"`     // from the one that the policy trusts to the current one
+	Files     map[string][]byte `json:"files,omitempty"`     // by role
+}
+
+// Store keeps states. It is safe for concurrent use, and by several processes where it outlives one.
+//
+// What Load returns and what change gets and returns is not written to.
+type Store interface {
+	// Load returns what is kept under a key; the zero State if nothing ever was. An error means that nobody can tell.
+	Load(ctx context.Context, k Key) (State, error)
+	// Update replaces what is kept under a key by what change makes of it. Nobody else's update comes between: change may be called
+	// again with what another has written. If change fails, nothing is written, and its error is returned.
+	Update(ctx context.Context, k Key, change func(State) (State, error)) error
+}
+
+// Memory is a Store for one process. Its zero value is empty and ready.
+type Memory struct {
+	mu     sync.Mutex
+	states map[Key]State
+}
+
+var _ Store = (*Memory)(nil)
+
+// Load implements Store.
+func (m *Memory) Load(_ context.Context, k Key) (State, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.states[k], nil
+}
+
+// Update implements Store.
+func (m *Memory) Update(_ context.Context, k Key, change func(State) (State, error)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed, err := change(m.states[k])
+	if err != nil {
+		return err
+	}
+	if m.states == nil {
+		m.states = map[Key]State{}
+	}
+	m.states[k] = changed
+	return nil
+}
+
+// advance makes of what is kept what it is after files were verified. Somebody else may have seen newer files meanwhile: then these are a
+// rollback.
+func (r *repository) advance(kept State, f files, seen time.Time) (State, error) {
+	next := State{Key: kept.Key, FirstRoot: kept.FirstRoot, Seen: seen, Floors: map[string]Floor{}, Files: map[string][]byte{}}
+	maps.Copy(next.Floors, kept.Floors)
+	for name, floor := range r.floors {
+		before, found := kept.Floors[name]
+		if found && before.Signers == floor.Signers && floor.Version < before.Version {
+			return State{}, fmt.Errorf("%s of %s: version %d is older than version %d, which was seen meanwhile: a rollback", name, r.gun, floor.Version, before.Version)
+		}
+		next.Floors[name] = floor
+	}
+	next.Roots = f.roots[r.first:]
+	for name, content := range kept.Files {
+		if meta, found := r.meta[name]; found && meta.fits(content) == nil {
+			next.Files[name] = content
+		}
+	}
+	maps.Copy(next.Files, f.byRole)
+	if kept.Seen.After(seen) {
+		next.Seen = kept.Seen
+	}
+	return next, nil
+}
+
+// knows reports whether a state has all that was verified just now.
+func (s State) knows(r *repository, f files) bool {
+	if len(s.Roots) == 0 || !bytes.Equal(s.Roots[len(s.Roots)-1], f.roots[len(f.roots)-1]) {
+		return false
+	}
+	for name, content := range f.byRole {
+		if !bytes.Equal(s.Files[name], content) {
+			return false
+		}
+	}
+	for name, floor := range r.floors {
+		if s.Floors[name] != floor {
+			return false
+		}
+	}
+	return true
+}
