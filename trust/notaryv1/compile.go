@@ -191,9 +191,9 @@ func (a *authority) compileSelection(o Options, s trust.Section) error {
 	case len(o.Signers) > 0:
 		return a.compileSigners(o.Signers, s)
 	}
-	a.warnings = append(a.warnings, s.Errorf("", "signers are absent: whoever may sign a role of the repository vouches; name signers with their keys").Error())
 	a.selects.roles = o.Roles
 	if len(o.Roles) == 0 {
+		a.warnings = append(a.warnings, s.Errorf("", "signers are absent: whoever may sign a role of the repository vouches; name signers with their keys, or roles if that is meant").Error())
 		a.selects.roles = []string{"targets/releases", roleTargets}
 	}
 	for i, name := range a.selects.roles {

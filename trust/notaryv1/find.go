@@ -120,8 +120,30 @@ func (u *update) rest(ctx context.Context, meta map[string]fileMeta) error {
 		if contents[i] != nil {
 			u.byRole[name] = contents[i]
 		}
+		if errors.Is(errs[i], trust.ErrNotFound) && !u.delegates(name) {
+			errs[i] = nil // servers forget the file of a role when a snapshot may still name it
+		}
 	}
 	return worst(errs)
+}
+
+// delegates reports whether the files at hand delegate to a role.
+func (u *update) delegates(name string) bool {
+	all := lineage(name)
+	if len(all) == 1 {
+		return true
+	}
+	parent := all[len(all)-2]
+	content := u.byRole[parent]
+	if content == nil {
+		return u.delegates(parent)
+	}
+	t, err := u.reader.targets(parent, content)
+	if err != nil {
+		return true
+	}
+	_, found := t.delegation(name)
+	return found
 }
 
 // get returns a file that another names, from what is kept if it is that.
@@ -161,7 +183,7 @@ func (u *update) rootsTo(ctx context.Context, want fileMeta) ([][]byte, error) {
 	}
 	if kept := u.keptRoots(current.version); kept != nil {
 		between, err := u.versions(ctx, kept.version+1, current.version)
-		if err != nil {
+		if err != nil && !errors.Is(err, trust.ErrNotFound) {
 			return nil, err
 		}
 		roots := append(slices.Clone(u.kept.Roots), between...)
@@ -195,7 +217,10 @@ func (u *update) versions(ctx context.Context, from, to int) ([][]byte, error) {
 		contents[i], err = u.fetch(ctx, fmt.Sprintf("%d.root.json", from+i), MaxFile)
 		return err
 	})
-	return contents, worst(errs)
+	if err := worst(errs); err != nil {
+		return nil, err
+	}
+	return contents, nil
 }
 
 // back goes to older roots until one counts by itself. Where none does, the current root is all the evidence there is.

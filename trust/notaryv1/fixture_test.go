@@ -2,6 +2,8 @@ package notaryv1
 
 import (
 	"context"
+	"encoding/pem"
+	"errors"
 	"maps"
 	"testing"
 	"time"
@@ -106,3 +108,9 @@ func (w *world) decide(t testing.TB, a *authority, ref image.Ref) ([]trust.Proof
 	}
 	return proofs, err
 }
+
+func pemOf(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func is(err, target error) bool { return errors.Is(err, target) }

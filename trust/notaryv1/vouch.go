@@ -136,7 +136,8 @@ func (s selection) word(r *repository, tag string) (word, error) {
 		}
 		return w, s.unsigned(r, tag)
 	}
-	if !slices.ContainsFunc(r.needed(), func(t *targetsRole) bool { _, found := t.target(tag); return found }) {
+	missing := slices.ContainsFunc(s.signers, func(rule signerRule) bool { return r.targets[rule.role] == nil })
+	if !missing && !slices.ContainsFunc(r.needed(), func(t *targetsRole) bool { _, found := t.target(tag); return found }) {
 		return w, s.unsigned(r, tag)
 	}
 	return s.agreed(r, w)

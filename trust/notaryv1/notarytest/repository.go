@@ -49,6 +49,7 @@ type Repository struct {
 	Hashes []string
 
 	olderRoots map[int][]byte
+	made       map[string][]byte // files by what they say and who signs: what did not change is not signed anew
 }
 
 // Lifetimes are those of Notary's own metadata.
@@ -60,7 +61,7 @@ const (
 // New makes a repository whose targets are empty, with a P-256 key for each role.
 func New(gun string, made time.Time) *Repository {
 	root := NewKey("P-256").Certified(gun, made.Add(-time.Hour), made.Add(10*year))
-	r := &Repository{GUN: gun, Made: made, Roles: map[string]*Role{}, Hashes: []string{"sha256", "sha512"}, olderRoots: map[int][]byte{}}
+	r := &Repository{GUN: gun, Made: made, Roles: map[string]*Role{}, Hashes: []string{"sha256", "sha512"}, olderRoots: map[int][]byte{}, made: map[string][]byte{}}
 	r.add(Root, root, made.Add(10*year))
 	r.add(Timestamp, NewKey("P-256"), made.Add(14*day))
 	r.add(Snapshot, NewKey("P-256"), made.Add(3*year))
@@ -196,7 +197,15 @@ func (r *Repository) file(name string, signed map[string]any) []byte {
 	if role.Edit != nil {
 		role.Edit(signed)
 	}
-	content := Sign(signed, role.Signers...)
+	key := name + "\x00" + string(Canonical(signed))
+	for _, k := range role.Signers {
+		key += "\x00" + k.ID() + k.Method + k.SignAs
+	}
+	content, found := r.made[key]
+	if !found {
+		content = Sign(signed, role.Signers...)
+		r.made[key] = content
+	}
 	if role.File != nil {
 		content = role.File(content)
 	}
