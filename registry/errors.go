@@ -22,7 +22,7 @@ import (
 // answer says it, "CODE: message; detail", else the status line.
 //
 // It wraps trust.ErrNotFound only if it says, definitively, that something does not exist (OCI distribution specification, "Error
-// Codes").
+// Codes"), and trust.ErrUnavailable if it says that whoever answers is overloaded or broken.
 type StatusError struct {
 	Method     string
 	URL        string // of the first request, if there were redirects; without query
@@ -35,8 +35,16 @@ type StatusError struct {
 // Error implements error.
 func (e *StatusError) Error() string { return e.Method + " " + e.URL + ": " + e.reason }
 
-// Is makes a definitive "does not exist" equal to trust.ErrNotFound.
-func (e *StatusError) Is(target error) bool { return target == trust.ErrNotFound && e.notFound }
+// Is makes a definitive "does not exist" equal to trust.ErrNotFound, and an outage to trust.ErrUnavailable.
+func (e *StatusError) Is(target error) bool {
+	switch target {
+	case trust.ErrNotFound:
+		return e.notFound
+	case trust.ErrUnavailable:
+		return isOverload(e.StatusCode)
+	}
+	return false
+}
 
 // errNoAnswer says that one attempt took too long; the context of the caller has not ended.
 var errNoAnswer = errors.New("no answer in time")
@@ -154,13 +162,15 @@ const (
 type noAnswerError struct {
 	text  string
 	cause error
+	down  bool // nobody answers there
 }
 
-func (e *noAnswerError) Error() string { return e.text }
-func (e *noAnswerError) Unwrap() error { return e.cause }
+func (e *noAnswerError) Error() string        { return e.text }
+func (e *noAnswerError) Unwrap() error        { return e.cause }
+func (e *noAnswerError) Is(target error) bool { return target == trust.ErrUnavailable && e.down }
 
-// transportError explains why there was no answer, with a hint where we know one.
-func transportError(a answer, err error) error {
+// transportError explains why there was no answer, with a hint where we know one. down says that it is an outage.
+func transportError(a answer, err error, down bool) error {
 	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("the connection was closed without an answer: %w", io.ErrUnexpectedEOF)
 	}
@@ -177,5 +187,5 @@ func transportError(a answer, err error) error {
 	case strings.Contains(text, "tls: certificate required"):
 		hint = certHint
 	}
-	return &noAnswerError{text: a.method + " " + a.url + ": " + a.quote(text) + hint, cause: err}
+	return &noAnswerError{text: a.method + " " + a.url + ": " + a.quote(text) + hint, cause: err, down: down}
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/assay-dev/assay/trust"
@@ -69,12 +68,7 @@ func again(a answer, err error) bool {
 		}
 		return false
 	}
-	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNREFUSED} {
-		if errors.Is(err, broken) {
-			return true
-		}
-	}
-	return false
+	return isBroken(err)
 }
 
 // pause returns how long to wait before the next attempt; not ok if that is longer than anybody would wait for.
@@ -117,7 +111,8 @@ func (c *Client) follow(ctx context.Context, e *endpoint, r request, authorizati
 		a, err := c.attempt(ctx, e, r, u, authorization)
 		a.method, a.url, a.secrets, a.foreign = r.method, bare(start), secrets, foreign
 		if err != nil {
-			return a, transportError(a, redirected(err, u, foreign))
+			down := ctx.Err() == nil && isOutage(err) // whoever no longer wants an answer has not learned that there is none
+			return a, transportError(a, redirected(err, u, foreign), down)
 		}
 		if r.stay || !isRedirect(a.status) || r.method != http.MethodGet && r.method != http.MethodHead {
 			return a, nil
