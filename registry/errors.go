@@ -52,7 +52,10 @@ var errNoAnswer = errors.New("no answer in time")
 // statusError makes an error of an answer. plain says whether a 404 without an error document is definitive on this route: manifests,
 // where many registries and every HEAD have none.
 func statusError(a answer, plain bool) *StatusError {
-	errs := decodeErrors(a.body)
+	return newStatusError(a, decodeErrors(a.body), plain)
+}
+
+func newStatusError(a answer, errs errcode.Errors, plain bool) *StatusError {
 	e := &StatusError{Method: a.method, URL: a.url, StatusCode: a.status}
 	e.reason = describe(a, errs)
 	if a.status == http.StatusNotFound {
@@ -146,7 +149,7 @@ func schemeHint(a answer) string {
 	}
 	body := strings.ToLower(string(a.body[:min(len(a.body), 1024)]))
 	if strings.Contains(body, "http request") && strings.Contains(body, "https") {
-		return tlsHint
+		return a.hint(tlsHint, tlsSpelledHint)
 	}
 	return ""
 }
@@ -156,7 +159,19 @@ const (
 	tlsHint   = "; the server speaks HTTPS: remove insecurePlainHTTP for this host, or give a loopback host a caFile"
 	caHint    = "; set caFile for this host to the CA that issued its certificate"
 	certHint  = "; the server wants a client certificate: set certFile and keyFile for this host"
+
+	plainSpelledHint = "; the server speaks plain HTTP: write http in its address and set insecurePlainHTTP for this host if that is meant"
+	tlsSpelledHint   = "; the server speaks HTTPS: write https in its address"
+	notFoundHint     = "; is that a Notary server? One says METADATA_NOT_FOUND of what it does not have"
 )
+
+// hint returns what to do about the scheme: that of a registry follows from settings, that of a Notary server is part of its address.
+func (a answer) hint(registry, spelled string) string {
+	if a.spelled {
+		return spelled
+	}
+	return registry
+}
 
 // noAnswerError says why there was no answer. It keeps the cause, but not always the cause's words: those may quote the server.
 type noAnswerError struct {
@@ -179,9 +194,9 @@ func transportError(a answer, err error, down bool) error {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/":
-		hint = plainHint
+		hint = a.hint(plainHint, plainSpelledHint)
 	case strings.Contains(text, `malformed HTTP response "\x15\x03`):
-		hint = tlsHint
+		hint = a.hint(tlsHint, tlsSpelledHint)
 	case errors.As(err, &unknown):
 		hint = caHint
 	case strings.Contains(text, "tls: certificate required"):

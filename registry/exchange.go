@@ -27,6 +27,7 @@ type request struct {
 	limit       int64    // bytes of the body of a success; of no use for HEAD
 	stay        bool     // a redirect is an answer
 	secrets     []string // that the body holds
+	spelled     bool     // the scheme was written down by whoever wants it, with the host
 }
 
 // answer is what came back, read whole.
@@ -34,6 +35,7 @@ type answer struct {
 	method  string
 	url     string   // of the first request, without query, for messages
 	secrets []string // that were sent: a registry may answer with what it got, and messages go to logs
+	spelled bool     // the scheme was written down with the host
 	foreign bool     // another host than the one that was asked has answered, by a redirect
 	status  int
 	header  http.Header
@@ -109,7 +111,7 @@ func (c *Client) follow(ctx context.Context, e *endpoint, r request, authorizati
 	u, foreign := start, false
 	for hops := 0; ; hops++ {
 		a, err := c.attempt(ctx, e, r, u, authorization)
-		a.method, a.url, a.secrets, a.foreign = r.method, bare(start), secrets, foreign
+		a.method, a.url, a.secrets, a.spelled, a.foreign = r.method, bare(start), secrets, r.spelled, foreign
 		if err != nil {
 			down := ctx.Err() == nil && isOutage(err) // whoever no longer wants an answer has not learned that there is none
 			return a, transportError(a, redirected(err, u, foreign), down)
