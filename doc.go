@@ -9,7 +9,7 @@
 //	  - policy reads the document that says whose word is needed for which images. It knows no format.
 //	  - trust says what a format is: an authority finds evidence, and checks it without I/O.
 //	    Each format is a folder below it (sigstore, with its trust material and its statements in folders of their own; certificate), trust/formats lists them, and trust/trusttest is the suite that each of them passes.
-//	  - registry is the only code that talks to registries; registry/registrytest is a real one in memory, with faults.
+//	  - registry is the only code that talks to registries and Notary servers; registry/registrytest is a real one in memory, with faults.
 //	  - engine decides: it resolves the digest once, has the evidence found and checked, and answers with a verdict.
 //	  - sign issues a certificate for a digest and stores it beside the image; sign/local and sign/vault are its authorities.
 //	  - cmd/assay is the program: one file for each subcommand, and the only reader of flags and environment.

@@ -24,6 +24,7 @@ const (
 	forRegistry purpose = iota
 	forRealm
 	forRedirect
+	forNotary
 )
 
 type endpointKey struct {
@@ -33,11 +34,12 @@ type endpointKey struct {
 	base    string // of realms: the registry, whose TLS settings hold for other ports of the same host
 }
 
-// Docker Hub's names: the one in references, the one that serves, the one that issues tokens.
+// Docker Hub's names: the one in references, the one that serves, the one that issues tokens, the one of its Notary server.
 const (
-	dockerHub      = "docker.io"
-	dockerHubHost  = "registry-1.docker.io"
-	dockerHubRealm = "auth.docker.io"
+	dockerHub       = "docker.io"
+	dockerHubHost   = "registry-1.docker.io"
+	dockerHubRealm  = "auth.docker.io"
+	dockerHubNotary = "notary.docker.io"
 )
 
 // registryEndpoint returns how the registry of a reference is reached.
@@ -65,6 +67,23 @@ func (c *Client) registryEndpoint(registry string) *endpoint {
 	}
 	key := endpointKey{purpose: forRegistry, scheme: scheme, host: address}
 	return c.endpoint(key, h.InsecurePlainHTTP, g, h.tlsConfig(true))
+}
+
+// notaryEndpoint returns how a Notary server is reached, which may be reached by its scheme.
+func (c *Client) notaryEndpoint(n notary) *endpoint {
+	h := c.settingsOf(n.registry)
+	configured := h != nil
+	if !configured {
+		h = &host{}
+	}
+	loopback := isLoopbackName(n.hostname)
+	g := guard{
+		host:         n.address,
+		loopback:     h.InsecureAllowLoopback || loopback && (configured || c.config.LoopbackHTTP),
+		linkLocal:    h.InsecureAllowLinkLocal,
+		onlyLoopback: n.scheme == "http" && loopback && !h.InsecurePlainHTTP,
+	}
+	return c.endpoint(endpointKey{purpose: forNotary, scheme: n.scheme, host: n.address}, h.InsecurePlainHTTP, g, h.tlsConfig(true))
 }
 
 // redirectEndpoint returns how the target of a redirect is reached: with the CA of its own settings if it has any, and never with a

@@ -22,7 +22,7 @@ import (
 // answer says it, "CODE: message; detail", else the status line.
 //
 // It wraps trust.ErrNotFound only if it says, definitively, that something does not exist (OCI distribution specification, "Error
-// Codes").
+// Codes"), and trust.ErrUnavailable if it says that whoever answers is overloaded or broken.
 type StatusError struct {
 	Method     string
 	URL        string // of the first request, if there were redirects; without query
@@ -35,8 +35,16 @@ type StatusError struct {
 // Error implements error.
 func (e *StatusError) Error() string { return e.Method + " " + e.URL + ": " + e.reason }
 
-// Is makes a definitive "does not exist" equal to trust.ErrNotFound.
-func (e *StatusError) Is(target error) bool { return target == trust.ErrNotFound && e.notFound }
+// Is makes a definitive "does not exist" equal to trust.ErrNotFound, and an outage to trust.ErrUnavailable.
+func (e *StatusError) Is(target error) bool {
+	switch target {
+	case trust.ErrNotFound:
+		return e.notFound
+	case trust.ErrUnavailable:
+		return isOverload(e.StatusCode)
+	}
+	return false
+}
 
 // errNoAnswer says that one attempt took too long; the context of the caller has not ended.
 var errNoAnswer = errors.New("no answer in time")
@@ -44,7 +52,10 @@ var errNoAnswer = errors.New("no answer in time")
 // statusError makes an error of an answer. plain says whether a 404 without an error document is definitive on this route: manifests,
 // where many registries and every HEAD have none.
 func statusError(a answer, plain bool) *StatusError {
-	errs := decodeErrors(a.body)
+	return newStatusError(a, decodeErrors(a.body), plain)
+}
+
+func newStatusError(a answer, errs errcode.Errors, plain bool) *StatusError {
 	e := &StatusError{Method: a.method, URL: a.url, StatusCode: a.status}
 	e.reason = describe(a, errs)
 	if a.status == http.StatusNotFound {
@@ -138,7 +149,7 @@ func schemeHint(a answer) string {
 	}
 	body := strings.ToLower(string(a.body[:min(len(a.body), 1024)]))
 	if strings.Contains(body, "http request") && strings.Contains(body, "https") {
-		return tlsHint
+		return a.hint(tlsHint, tlsSpelledHint)
 	}
 	return ""
 }
@@ -148,19 +159,33 @@ const (
 	tlsHint   = "; the server speaks HTTPS: remove insecurePlainHTTP for this host, or give a loopback host a caFile"
 	caHint    = "; set caFile for this host to the CA that issued its certificate"
 	certHint  = "; the server wants a client certificate: set certFile and keyFile for this host"
+
+	plainSpelledHint = "; the server speaks plain HTTP: write http in its address and set insecurePlainHTTP for this host if that is meant"
+	tlsSpelledHint   = "; the server speaks HTTPS: write https in its address"
+	notFoundHint     = "; is that a Notary server? One says METADATA_NOT_FOUND of what it does not have"
 )
+
+// hint returns what to do about the scheme: that of a registry follows from settings, that of a Notary server is part of its address.
+func (a answer) hint(registry, spelled string) string {
+	if a.spelled {
+		return spelled
+	}
+	return registry
+}
 
 // noAnswerError says why there was no answer. It keeps the cause, but not always the cause's words: those may quote the server.
 type noAnswerError struct {
 	text  string
 	cause error
+	down  bool // nobody answers there
 }
 
-func (e *noAnswerError) Error() string { return e.text }
-func (e *noAnswerError) Unwrap() error { return e.cause }
+func (e *noAnswerError) Error() string        { return e.text }
+func (e *noAnswerError) Unwrap() error        { return e.cause }
+func (e *noAnswerError) Is(target error) bool { return target == trust.ErrUnavailable && e.down }
 
-// transportError explains why there was no answer, with a hint where we know one.
-func transportError(a answer, err error) error {
+// transportError explains why there was no answer, with a hint where we know one. down says that it is an outage.
+func transportError(a answer, err error, down bool) error {
 	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("the connection was closed without an answer: %w", io.ErrUnexpectedEOF)
 	}
@@ -169,13 +194,13 @@ func transportError(a answer, err error) error {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/":
-		hint = plainHint
+		hint = a.hint(plainHint, plainSpelledHint)
 	case strings.Contains(text, `malformed HTTP response "\x15\x03`):
-		hint = tlsHint
+		hint = a.hint(tlsHint, tlsSpelledHint)
 	case errors.As(err, &unknown):
 		hint = caHint
 	case strings.Contains(text, "tls: certificate required"):
 		hint = certHint
 	}
-	return &noAnswerError{text: a.method + " " + a.url + ": " + a.quote(text) + hint, cause: err}
+	return &noAnswerError{text: a.method + " " + a.url + ": " + a.quote(text) + hint, cause: err, down: down}
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/assay-dev/assay/trust"
@@ -28,6 +27,7 @@ type request struct {
 	limit       int64    // bytes of the body of a success; of no use for HEAD
 	stay        bool     // a redirect is an answer
 	secrets     []string // that the body holds
+	spelled     bool     // the scheme was written down by whoever wants it, with the host
 }
 
 // answer is what came back, read whole.
@@ -35,6 +35,7 @@ type answer struct {
 	method  string
 	url     string   // of the first request, without query, for messages
 	secrets []string // that were sent: a registry may answer with what it got, and messages go to logs
+	spelled bool     // the scheme was written down with the host
 	foreign bool     // another host than the one that was asked has answered, by a redirect
 	status  int
 	header  http.Header
@@ -69,12 +70,7 @@ func again(a answer, err error) bool {
 		}
 		return false
 	}
-	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNREFUSED} {
-		if errors.Is(err, broken) {
-			return true
-		}
-	}
-	return false
+	return isBroken(err)
 }
 
 // pause returns how long to wait before the next attempt; not ok if that is longer than anybody would wait for.
@@ -115,9 +111,10 @@ func (c *Client) follow(ctx context.Context, e *endpoint, r request, authorizati
 	u, foreign := start, false
 	for hops := 0; ; hops++ {
 		a, err := c.attempt(ctx, e, r, u, authorization)
-		a.method, a.url, a.secrets, a.foreign = r.method, bare(start), secrets, foreign
+		a.method, a.url, a.secrets, a.spelled, a.foreign = r.method, bare(start), secrets, r.spelled, foreign
 		if err != nil {
-			return a, transportError(a, redirected(err, u, foreign))
+			down := ctx.Err() == nil && isOutage(err) // whoever no longer wants an answer has not learned that there is none
+			return a, transportError(a, redirected(err, u, foreign), down)
 		}
 		if r.stay || !isRedirect(a.status) || r.method != http.MethodGet && r.method != http.MethodHead {
 			return a, nil

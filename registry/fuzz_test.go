@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"strings"
 	"testing"
 	"unicode"
@@ -263,4 +264,41 @@ func TestModestScope(t *testing.T) {
 			t.Errorf("modest(%q) = %t, want %t", asked, got, want)
 		}
 	}
+}
+
+// FuzzNotary shows that whatever images and signed metadata are called, a request goes to the server that was named and to the trust
+// data of the repository that was named.
+func FuzzNotary(f *testing.F) {
+	f.Add("https://notary.example:4443/a", "registry.example:5000/prod/api", "targets/releases.json")
+	f.Add("https://a@b.example", "x/../y", "../root.json")
+	f.Add("http://[::1]", "[::1]:5000/x", "_trust/tuf/root.json")
+	f.Add("https://a.example\\@b.example", "x%2f..", "targets/a?b#c.json")
+	c, err := New(Config{LoopbackHTTP: true})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, server, gun, name string) {
+		n, err := c.notary(server)
+		var p string
+		if err == nil {
+			p, err = n.pathOf(gun, name)
+		}
+		if err != nil {
+			if strings.ContainsFunc(err.Error(), unicode.IsControl) {
+				t.Errorf("control characters in %q", err)
+			}
+			return
+		}
+		sent := url.URL{Scheme: n.scheme, Host: n.address, Path: p}
+		u, err := url.Parse(sent.String())
+		asked, _ := url.Parse(server)
+		switch {
+		case err != nil || u.Host != n.address || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+			t.Errorf("%q: got through as %s, %v", server, &sent, err)
+		case u.Scheme == "http" && !isLoopbackName(n.hostname) || !strings.EqualFold(u.Scheme, asked.Scheme):
+			t.Errorf("%q: is asked by %s", server, u.Scheme)
+		case path.Clean(u.Path) != u.Path || !strings.HasSuffix(u.Path, "/v2/"+gun+"/_trust/tuf/"+name) || strings.Count(u.Path, "/_trust/") != 1:
+			t.Errorf("%q of %q: is asked for as %s", name, gun, u.Path)
+		}
+	})
 }

@@ -15,6 +15,7 @@ const (
 	maxChallenge       = 8 << 10   // bytes of a WWW-Authenticate header that are looked at
 	maxLink            = 8 << 10   // bytes of a Link header that are looked at
 	maxRedirects       = 5         // redirects of one request
+	maxTrustPath       = 2 << 10   // bytes of each name in the path of trust data
 	maxFileBytes       = 1 << 20   // bytes of a CA, certificate, key or password file
 	maxForeignText     = 300       // bytes of each text of a registry that go into a message
 	maxForeignErrors   = 3         // errors of one error document that go into a message

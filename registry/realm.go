@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// checkRealm decides whether a token service may issue tokens for a registry, and so get its credentials. A registry that was
+// checkRealm decides whether a token service may issue tokens for a registry or a Notary server, and so get its credentials. A registry that was
 // broken into, or a stranger's, could name any address there.
 //
 // Allowed hosts are: the registry's own, on any port (GitLab's registry is another port of GitLab); the parent domain of a registry
-// that is called "registry." something, on the default port (registry.gitlab.com and gitlab.com); auth.docker.io for Docker Hub; and
-// the tokenRealms of the settings. The service must be reached over https, unless the registry itself is not, and then over http only
+// that is called "registry." something, on the default port (registry.gitlab.com and gitlab.com); auth.docker.io for Docker Hub and its
+// Notary server; and the tokenRealms of the settings. The service must be reached over https, unless the registry itself is not, and then over http only
 // where the settings say insecurePlainHTTP or the service's host is written as loopback.
 //
 // The check happens before the service's name is looked up.
@@ -44,7 +44,7 @@ func (c *Client) checkRealm(realm, registry string, e *endpoint) (*url.URL, erro
 
 func (c *Client) mayIssue(u *url.URL, registry string) bool {
 	own := strings.Trim(hostname(registry), "[]")
-	if u.Hostname() == own || registry == dockerHub && u.Host == dockerHubRealm {
+	if u.Hostname() == own || (registry == dockerHub || registry == dockerHubNotary) && u.Host == dockerHubRealm {
 		return true
 	}
 	parent, isRegistry := strings.CutPrefix(own, "registry.")

@@ -1,8 +1,9 @@
-// Package registry talks to OCI registries. It is the only code that does.
+// Package registry talks to OCI registries, and to Notary servers, which keep trust data apart from them. It is the only code that does.
 //
 // A Client resolves tags and fetches manifests, blobs and lists of referrers (OCI distribution specification 1.1), and pushes what
 // was signed. Whatever it returns by digest has that digest, computed from the bytes. An error wraps trust.ErrNotFound only if the
-// registry said, definitively, that something does not exist; every other error means that it could not tell.
+// registry said, definitively, that something does not exist; every other error means that it could not tell, and wraps
+// trust.ErrUnavailable if it tells of an outage.
 //
 // The house rules of the network, each of which has a threat behind it:
 //
@@ -13,6 +14,7 @@
 //     redirect to another host or port, and never in plain text except to loopback or where the settings say so.
 //   - Each host has a transport of its own with its own CA and client certificate, each repository of it a session of its own with
 //     its own token. Nothing is shared by the process.
+//   - A Notary server gets the credentials of its own host, and tokens that are its own even where a registry is at the same host.
 //   - Tags are always resolved by the registry itself. Mirrors serve content by digest only.
 //
 // Of oras-go this package uses the credential stores (docker config.json and credential helpers), the credential and scope types and
@@ -47,7 +49,8 @@ type Config struct {
 	// credentials for a host; "" uses none. A folder without the file is no error.
 	DockerConfig string
 	// LoopbackHTTP is for the cli point: registries whose host is written as localhost, 127.x.x.x or [::1] are reached, and over
-	// plain HTTP, unless their settings name a CA, a client certificate or insecureSkipTLSVerify.
+	// plain HTTP, unless their settings name a CA, a client certificate or insecureSkipTLSVerify. Notary servers of such hosts may be
+	// reached over plain HTTP; their address says whether they are.
 	LoopbackHTTP bool
 	// UserAgent is sent with every request; "" is "assay".
 	UserAgent string
@@ -141,12 +144,13 @@ func (c *Client) session(ref image.Ref, push bool) *session {
 }
 
 func (c *Client) sessionOf(registry, repository string, push bool) *session {
-	e := c.registryEndpoint(registry)
+	return c.sessionAt(c.registryEndpoint(registry), sessionKey{registry: registry, repository: repository, push: push})
+}
+
+func (c *Client) sessionAt(e *endpoint, key sessionKey) *session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.sessions.get(sessionKey{registry, repository, push}, func() *session {
-		return newSession(c, e, registry, repository, push)
-	})
+	return c.sessions.get(key, func() *session { return newSession(c, e, key) })
 }
 
 // sleep waits for d or until ctx ends.

@@ -12,9 +12,10 @@ import (
 
 // sessionKey names a session. A Client has one credential for a host, so that the credential is part of the key by way of the host.
 type sessionKey struct {
-	registry   string // canonical, of a reference
+	registry   string // canonical, of a reference; of a Notary server: the name of its settings
 	repository string
 	push       bool
+	server     string // the URL of a Notary server, which may share its host with a registry; "" is a registry
 }
 
 // session is what is known of one repository of one registry: how to authenticate there, and whether it has the referrers API. Its
@@ -41,8 +42,8 @@ type login struct {
 	challenge challenge // that led to header
 }
 
-func newSession(c *Client, e *endpoint, registry, repository string, push bool) *session {
-	return &session{client: c, endpoint: e, key: sessionKey{registry, repository, push}, turn: make(chan struct{}, 1)}
+func newSession(c *Client, e *endpoint, key sessionKey) *session {
+	return &session{client: c, endpoint: e, key: key, turn: make(chan struct{}, 1)}
 }
 
 // scope returns the access that the session needs, and never more: the token goes to the registry with every request.

@@ -16,7 +16,7 @@ import (
 
 // Settings says how one host is reached. Whatever is absent is the strict choice.
 type Settings struct {
-	Host                   string   `yaml:"host" doc:"the registry's host in canonical form, with its port unless that is 443: registry.example:5000"`
+	Host                   string   `yaml:"host" doc:"host of a registry or a Notary server in canonical form, with its port unless that is 443: registry.example:5000"`
 	CAFile                 string   `yaml:"caFile,omitempty" doc:"PEM file of the CAs that may vouch for the host's TLS certificate; absent: the system's"`
 	CertFile               string   `yaml:"certFile,omitempty" doc:"PEM file of a client certificate"`
 	KeyFile                string   `yaml:"keyFile,omitempty" doc:"PEM file of the key of certFile"`
@@ -28,7 +28,7 @@ type Settings struct {
 	PasswordFile           string   `yaml:"passwordFile,omitempty" doc:"file with the password, read again at each login"`
 	Password               string   `yaml:"-"` // for callers that hold it in memory; excludes PasswordFile
 	Mirrors                []string `yaml:"mirrors,omitempty" doc:"hosts, or hosts with a path prefix, that are asked for content by digest before the registry itself, in this order"`
-	TokenRealms            []string `yaml:"tokenRealms,omitempty" doc:"hosts that may issue tokens for this registry, beside its own host, the parent domain of a host called registry.*, and Docker Hub's auth.docker.io"`
+	TokenRealms            []string `yaml:"tokenRealms,omitempty" doc:"hosts that may issue tokens for this registry, beside its own host, the parent domain of a host called registry.*, and auth.docker.io for Docker Hub and notary.docker.io"`
 }
 
 // String returns the host. It keeps the password out of logs.

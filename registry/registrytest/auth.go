@@ -13,6 +13,7 @@ import (
 // Token makes a Server ask for bearer tokens, as in the token authentication of the CNCF distribution project.
 type Token struct {
 	Realm        string        // where clients are sent for a token; "" is the server's own "/token"
+	Service      string        // what the challenge calls the server; "" is "registrytest"
 	Username     string        // who gets a token; "" is everybody
 	Password     string        //
 	RefreshToken string        // also gets a token, by POST
@@ -26,7 +27,7 @@ const tokenPath = "/token"
 type authority struct {
 	username, password string // of basic authentication
 	token              *Token
-	realm              string
+	realm, service     string
 
 	mu     sync.Mutex
 	issued map[string]grant // by token
@@ -43,6 +44,9 @@ func newAuthority(o Options, base string) *authority {
 		a.realm = o.Token.Realm
 		if a.realm == "" {
 			a.realm = base + tokenPath
+		}
+		if a.service = o.Token.Service; a.service == "" {
+			a.service = "registrytest"
 		}
 	}
 	return a
@@ -84,7 +88,7 @@ func (a *authority) admitBearer(w http.ResponseWriter, r *http.Request) bool {
 			return true
 		}
 	}
-	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm=%q,service="registrytest",scope=%q`, a.realm, want))
+	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm=%q,service=%q,scope=%q`, a.realm, a.service, want))
 	refuse(w)
 	return false
 }
@@ -130,7 +134,7 @@ func refuse(w http.ResponseWriter) {
 // wantedScope returns the scope that a request needs: "repository:prod/api:pull".
 func wantedScope(r *http.Request) string {
 	path := strings.TrimPrefix(r.URL.Path, "/v2/")
-	for _, route := range []string{"/manifests/", "/blobs/", "/referrers/", "/tags/"} {
+	for _, route := range []string{"/manifests/", "/blobs/", "/referrers/", "/tags/", trustRoute} {
 		if repository, _, found := strings.Cut(path, route); found {
 			path = repository
 			break

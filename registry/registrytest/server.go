@@ -1,5 +1,6 @@
 // Package registrytest is a real in-memory OCI registry, served over HTTP or TLS on a free port, with faults that can be switched on
-// and a log of the requests it got. Tests use it in place of mocks, and the demo in place of a registry of the user's.
+// and a log of the requests it got. Tests use it in place of mocks, and the demo in place of a registry of the user's. It can be a
+// Notary server as well, which serves the files that it was given.
 //
 // What is stored and how it is served is the work of go-containerregistry's pkg/registry; this package adds authentication, faults,
 // pagination of referrers in a stable order, and helpers that push small real images.
@@ -33,6 +34,7 @@ type Options struct {
 	TLS          bool   // serve HTTPS with a certificate of the server's own CA, for 127.0.0.1, [::1] and localhost
 	ClientCert   bool   // with TLS: refuse clients without a certificate of the server's own CA
 	NoReferrers  bool   // no referrers API, as older registries: the tag of the fallback scheme must do
+	Notary       bool   // a Notary server as well, see PutTrustData
 	ReferrerPage int    // referrers in one page; 0 is all of them
 	Username     string // with Password and without Token: HTTP basic authentication
 	Password     string
@@ -54,6 +56,7 @@ type Server struct {
 	mu       sync.Mutex
 	faults   []faultRule
 	requests []Request
+	trust    map[string][]byte // by path
 }
 
 type faultRule struct {
@@ -210,6 +213,10 @@ func (s *Server) note(r *http.Request) Fault {
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	if !s.auth.admit(w, r) {
+		return
+	}
+	if s.options.Notary && isTrustData(r) {
+		s.trustData(w, r)
 		return
 	}
 	if isReferrers(r) {

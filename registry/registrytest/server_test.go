@@ -82,6 +82,25 @@ func TestFlip(t *testing.T) {
 	}
 }
 
+func TestNotary(t *testing.T) {
+	s := registrytest.New(t, registrytest.Options{Notary: true})
+	s.PutTrustData("a.example/app", "targets/releases.json", []byte("{}"))
+	for path, want := range map[string]string{
+		"/v2/a.example/app/_trust/tuf/targets/releases.json": "{}",
+		"/v2/a.example/app/_trust/tuf/targets.json":          "METADATA_NOT_FOUND",
+		"/v2/a.example/other/_trust/tuf/root.json":           "METADATA_NOT_FOUND",
+	} {
+		status, body := get(t, s, path)
+		if found := want == "{}"; !strings.Contains(string(body), want) || found != (status == http.StatusOK) || !found && status != http.StatusNotFound {
+			t.Errorf("%s: got %d and %s, want %s", path, status, body, want)
+		}
+	}
+	s = registrytest.New(t, registrytest.Options{})
+	if status, body := get(t, s, "/v2/a.example/app/_trust/tuf/root.json"); status != http.StatusNotFound || strings.Contains(string(body), "METADATA_NOT_FOUND") {
+		t.Errorf("a registry speaks as a Notary server: %d and %s", status, body)
+	}
+}
+
 // TestCloseEndsWhatWaits also shows that a Server leaves nothing behind and can be started where another one was.
 func TestCloseEndsWhatWaits(t *testing.T) {
 	defer goleak.VerifyNone(t)
