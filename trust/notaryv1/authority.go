@@ -81,7 +81,13 @@ func (a *authority) update(ctx context.Context, server trust.TrustServer, key Ke
 		return trust.Evidence{}, fmt.Errorf("what was seen of %s: %w", key, err)
 	}
 	u := &update{server: server, key: key, needs: a.needs, anchor: a.anchor, reader: a.format.reader, kept: kept}
-	switch err := u.run(ctx); {
+	if a.grace > 0 && kept.Seen.Add(a.grace).After(a.format.now()) {
+		// A server that hangs must not use up the asker's time where something stands ready.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, bridgeAfter, errSlow)
+		defer cancel()
+	}
+	switch err := fault(ctx, u.run(ctx)); {
 	case err == nil:
 		a.format.outages.end(key.Server)
 		return u.evidence()
@@ -90,6 +96,17 @@ func (a *authority) update(ctx context.Context, server trust.TrustServer, key Ke
 	default:
 		return a.bridge(key, kept, err)
 	}
+}
+
+// errSlow says that a server did not answer in the time that it gets where what is kept can stand for it.
+var errSlow = fmt.Errorf("no answer within %s: %w", bridgeAfter, trust.ErrUnavailable)
+
+// fault returns what was wrong with an update: that the server is too slow, where that ended it.
+func fault(ctx context.Context, err error) error {
+	if err != nil && context.Cause(ctx) == errSlow {
+		return errSlow
+	}
+	return err
 }
 
 // bridge decides whether what is kept may stand for a server that is down.

@@ -316,6 +316,52 @@ func (c *canonicalizer) hex() (rune, error) {
 	return rune(n), nil
 }
 
+// members returns the values of an object in canonical form by their keys; nil for what is no object.
+func members(object []byte) map[string][]byte {
+	if len(object) < 2 || object[0] != '{' {
+		return nil
+	}
+	all := map[string][]byte{}
+	for at := 1; at < len(object)-1; at++ { // at the quote of a key, then behind the comma
+		key := skip(object, at)
+		end := skip(object, key+1)
+		all[plainText(object[at+1:key-1])] = object[key+1 : end]
+		at = end
+	}
+	return all
+}
+
+// skip returns the place behind the value in canonical form that begins at a place.
+func skip(data []byte, at int) int {
+	for depth := 0; ; at++ {
+		switch data[at] {
+		case '"':
+			for at++; data[at] != '"'; at++ {
+				if data[at] == '\\' {
+					at++
+				}
+			}
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			if depth--; depth < 0 {
+				return at
+			}
+		case ',', ':':
+			if depth == 0 {
+				return at
+			}
+			continue
+		default:
+			continue
+		}
+		if depth == 0 {
+			return at + 1
+		}
+	}
+}
+
 // clip shortens foreign text for a message.
 func clip(s string) string {
 	const most = 120

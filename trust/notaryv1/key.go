@@ -99,9 +99,11 @@ func (k *key) until() time.Time {
 
 // keyID computes the ID of a key: the SHA-256 of {"keytype":…,"keyval":{"private":null,"public":…}} in canonical form.
 func keyID(keytype string, public []byte) string {
-	h := sha256.New()
-	fmt.Fprintf(h, `{"keytype":%q,"keyval":{"private":null,"public":%q}}`, keytype, base64.StdEncoding.EncodeToString(public))
-	return hex.EncodeToString(h.Sum(nil))
+	text := make([]byte, 0, 80+len(public)*3/2)
+	text = append(append(append(text, `{"keytype":"`...), keytype...), `","keyval":{"private":null,"public":"`...)
+	text = append(base64.StdEncoding.AppendEncode(text, public), `"}}`...)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // parseCertificates reads the PEM of a key that is written as a certificate, with intermediates behind it.

@@ -7,17 +7,18 @@ const (
 	MaxFile  = 10 << 20 // bytes of a metadata file
 	MaxDepth = 8        // delegations in each other, below targets
 
-	maxRoots      = 64          // versions of a root between the one that the policy trusts and the current one
-	maxKeys       = 256         // keys in one file
-	maxSignatures = 64          // signatures on one file that are looked at
-	maxRoles      = 512         // delegations in one file
-	maxNesting    = 32          // objects and lists in each other in a file
-	maxGUN        = 1024        // bytes of a name at a Notary server
-	maxRole       = 255         // bytes of a role's name
-	maxSigners    = 32          // roles in signers, or in roles, of one authority
-	maxProofs     = 16          // ways in which one question is proved that are told apart
-	maxFiles      = 64 << 20    // bytes of files that are kept read, with which of their signatures hold
-	maxVerified   = 64 << 20    // bytes of files of repositories that are kept verified, for each authority
-	updateTimeout = time.Minute // for an update of one repository's trust data that many may wait for
-	seenEvery     = time.Minute // so often the time of an answer without news is written down
+	maxRoots      = 64              // versions of a root between the one that the policy trusts and the current one
+	maxKeys       = 256             // keys in one file
+	maxSignatures = 64              // signatures on one file that are looked at
+	maxRoles      = 512             // delegations in one file
+	maxNesting    = 32              // objects and lists in each other in a file
+	maxGUN        = 1024            // bytes of a name at a Notary server
+	maxRole       = 255             // bytes of a role's name
+	maxSigners    = 32              // roles in signers, or in roles, of one authority
+	maxProofs     = 16              // ways in which one question is proved that are told apart
+	maxFiles      = 64 << 20        // bytes of files that are kept read, with which of their signatures hold
+	maxVerified   = 64 << 20        // bytes of files of repositories that are kept verified, for each authority
+	updateTimeout = time.Minute     // for an update of one repository's trust data that many may wait for
+	bridgeAfter   = 5 * time.Second // for an update where what is kept can stand for the server (offlineGrace)
+	seenEvery     = time.Minute     // so often the time of an answer without news is written down
 )

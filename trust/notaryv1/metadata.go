@@ -33,8 +33,8 @@ type file struct {
 	kind       string // _type
 	version    int
 	expires    time.Time
-	fields     map[string]json.RawMessage // of the signed part
-	checks     *atomic.Int64              // counts the signatures that are checked; nil: nobody counts
+	fields     map[string][]byte // of the signed part, as JSON
+	checks     *atomic.Int64     // counts the signatures that are checked; nil: nobody counts
 
 	mu    sync.Mutex
 	known map[string]bool // signatures that were checked, by key and signature: whether they hold
@@ -45,15 +45,14 @@ func parseFile(content []byte) (*file, error) {
 	if len(content) > MaxFile {
 		return nil, fmt.Errorf("%d bytes, at most %d are read", len(content), MaxFile)
 	}
-	if _, err := canonical(content); err != nil {
+	plain, err := canonical(content)
+	if err != nil {
 		return nil, err
 	}
-	var envelope map[string]json.RawMessage
-	if err := json.Unmarshal(content, &envelope); err != nil {
-		return nil, plainJSON(err)
-	}
 	f := &file{known: map[string]bool{}}
-	if err := json.Unmarshal(envelope["signed"], &f.fields); err != nil || f.fields == nil {
+	envelope := members(plain)
+	f.plain, f.fields = envelope["signed"], members(envelope["signed"])
+	if f.fields == nil {
 		return nil, errors.New("it has no signed part")
 	}
 	if err := json.Unmarshal(envelope["signatures"], &f.signatures); err != nil {
@@ -61,10 +60,6 @@ func parseFile(content []byte) (*file, error) {
 	}
 	if n := len(f.signatures); n > maxSignatures {
 		return nil, fmt.Errorf("%d signatures, at most %d are looked at", n, maxSignatures)
-	}
-	var err error
-	if f.plain, err = canonical(envelope["signed"]); err != nil {
-		return nil, err
 	}
 	f.sum = sha256.Sum256(f.plain)
 	return f, f.head()
@@ -87,7 +82,7 @@ func (f *file) head() error {
 // field reads a field of the signed part, which must be there.
 func (f *file) field(name string, into any) error {
 	raw, found := f.fields[name]
-	if !found || bytes.Equal(raw, []byte("null")) {
+	if !found || string(raw) == "null" {
 		return fmt.Errorf("%s: is absent", name)
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
@@ -299,7 +294,7 @@ func readTargets(name string, f *file) (*targetsFile, error) {
 		Keys  map[string]wireKey `json:"keys"`
 		Roles []delegation       `json:"roles"`
 	}
-	if raw, found := f.fields["delegations"]; found && !bytes.Equal(raw, []byte("null")) {
+	if raw, found := f.fields["delegations"]; found && string(raw) != "null" {
 		if err := f.field("delegations", &wire); err != nil {
 			return nil, err
 		}

@@ -206,9 +206,13 @@ func TestCSE27_TrustOnFirstUse(t *testing.T) {
 	w.serve(second)
 	for range 2 {
 		proofs, err = w.decide(t, w.authority(t), app)
-		wantNoWith(t, proofs, err, "another root than the one that was trusted on first use")
+		wantNoWith(t, proofs, err, "does not follow version 1")
 		w.restart()
 	}
+	same := newRepository() // and one of the very same version
+	w.serve(same)
+	proofs, err = w.decide(t, w.authority(t), app)
+	wantNoWith(t, proofs, err)
 	first.RotateRoot(certified(app.Name()))
 	first.RotateRoot(certified(app.Name()))
 	w.serve(first)
