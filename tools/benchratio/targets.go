@@ -24,6 +24,7 @@ var targets = []target{
 	{name: "CheckKeyless/Rekor_v1", floor: "FloorCheckKeyless/Rekor_v1", ratio: 1.7},
 	{name: "CheckKeyless/Rekor_v2", floor: "FloorCheckKeyless/Rekor_v2", ratio: 1.7},
 	{name: "CheckKeyless/signature", floor: "FloorCheckKeyless/signature", ratio: 1.7},
+	{name: "CheckNotaryV1/cold", floor: "FloorCheckNotaryV1", ratio: 1.6},
 	{name: "LeafVerify", floor: "FloorLeafVerify", ratio: 1.3},
 	{name: "PolicyMatch/a_host_each/1000", floor: "PolicyMatch/a_host_each/10", ratio: 2},
 	{name: "PolicyMatch/a_host_each/10000", floor: "PolicyMatch/a_host_each/10", ratio: 2},

@@ -287,3 +287,33 @@ func TestT12_Mirror(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// CSE-11: trust data are looked up under the canonical name; a port stays part of it.
+func TestCSE11_NamesAtTheServer(t *testing.T) {
+	n, err := newNaming("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"alpine":                   "docker.io/library/alpine",
+		"org/name:1":               "docker.io/org/name",
+		"index.docker.io/org/name": "docker.io/org/name",
+		"localhost:5000/name":      "localhost:5000/name",
+		"Registry.Example:443/a/b": "registry.example/a/b",
+	} {
+		if got, err := n.gun(image.MustParse(text)); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+// CSE-19: a tag beside its digest is proved, however the name is spelled.
+func TestCSE19_TagBesideItsDigest(t *testing.T) {
+	ref := image.MustParse("docker.io/library/alpine:3.20").Pinned(app.Digest())
+	r := newRepositoryFor(ref)
+	for _, text := range []string{"alpine:3.20", "library/alpine:3.20", "index.docker.io/alpine:3.20", "docker.io/library/alpine:3.20"} {
+		if _, err := decideFor(t, r, pinned(r), image.MustParse(text+"@"+app.Digest().String())); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
