@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -32,7 +31,11 @@ func newMariaDB(folder, name string, find func(string) (string, error)) (*mariaD
 		return nil, err
 	}
 	d := &mariaDB{data: filepath.Join(folder, name), log: filepath.Join(folder, name+".log"), port: ports[0], find: find, short: short}
-	return d, d.run("", "mariadb-install-db", append(d.flags(), "--auth-root-authentication-method=normal", "--skip-test-db")...)
+	if err := d.run("", "mariadb-install-db", append(d.flags(), "--auth-root-authentication-method=normal", "--skip-test-db")...); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
 }
 
 func (d *mariaDB) flags() []string {
@@ -95,9 +98,8 @@ func (d *mariaDB) run(input, program string, args ...string) error {
 	cmd := exec.Command(path, args...)
 	cmd.Stdin = strings.NewReader(input)
 	cmd.Dir = d.short
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", program, err), errors.New(string(out)))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %q: %w\n%s", program, args, err, out)
 	}
 	return nil
 }

@@ -12,12 +12,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 )
 
 // notaryOptions say what a Notary server is made of.
 type notaryOptions struct {
 	signer   string // algorithm of the keys that a notary-signer holds, ecdsa or ed25519; empty: notary-server holds them itself
 	database bool   // all is kept in MariaDB; else in memory, and lost when a server stops. Needs a signer
+	watched  bool   // all questions pass a watcher
 }
 
 // notary is Debian's notary-server with TLS at localhost, with its signer and database where it has them. The signer takes no calls but
@@ -29,9 +31,11 @@ type notary struct {
 	port       int
 	signerPort int
 	tls        *authority // of both servers and their clients
+	mu         sync.Mutex // start and stop: a story's fault may stop it too
 	server     *process
 	signs      *process
 	db         *mariaDB
+	watcher    *watcher
 }
 
 // newNotary makes the files of a Notary server and starts it.
@@ -46,6 +50,11 @@ func newNotary(folder, path string, options notaryOptions) (*notary, error) {
 	}
 	if err := n.configure(); err != nil {
 		return nil, err
+	}
+	if options.watched {
+		if n.watcher, err = newWatcher(n); err != nil {
+			return nil, err
+		}
 	}
 	return n, n.start()
 }
@@ -130,6 +139,8 @@ func (n *notary) createDatabase() error {
 
 // start starts what does not run.
 func (n *notary) start() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	var err error
 	if n.signer != "" && n.signs == nil {
 		if n.signs, err = n.launch("notary-signer"); err != nil {
@@ -144,7 +155,10 @@ func (n *notary) start() error {
 			return err
 		}
 	}
-	return n.server.await(listens(n.port))
+	if err := n.server.await(listens(n.port)); err != nil || n.watcher == nil {
+		return err
+	}
+	return n.watcher.start()
 }
 
 func listens(port int) func() error {
@@ -169,6 +183,11 @@ func (n *notary) launch(program string) (*process, error) {
 
 // stop stops the servers, not the database. With kill they end as in a power cut.
 func (n *notary) stop(kill bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.watcher != nil {
+		n.watcher.stop()
+	}
 	for _, p := range []**process{&n.server, &n.signs} {
 		switch {
 		case *p == nil:
@@ -203,4 +222,10 @@ func (n *notary) file(name string) string { return filepath.Join(n.folder, name)
 
 func (n *notary) url() string { return "https://" + n.host() }
 
-func (n *notary) host() string { return fmt.Sprintf("localhost:%d", n.port) }
+// host is where clients reach the server.
+func (n *notary) host() string {
+	if n.watcher != nil {
+		return fmt.Sprintf("localhost:%d", n.watcher.port)
+	}
+	return fmt.Sprintf("localhost:%d", n.port)
+}

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
@@ -243,7 +241,7 @@ func (r *notaryRecorder) metadata() (map[string][]byte, error) {
 	roles := []string{"root", "timestamp", "snapshot", "targets"}
 	for len(roles) > 0 {
 		name := roles[0] + ".json"
-		content, err := r.fetch(name)
+		content, err := r.get(r.about.GUN, name)
 		if err != nil {
 			return nil, err
 		}
@@ -259,29 +257,16 @@ func (r *notaryRecorder) metadata() (map[string][]byte, error) {
 		files[name] = content
 		for v := parsed.Signed.Version; roles[0] == "root" && parsed.Signed.Version > 1 && v > 0; v-- {
 			name := fmt.Sprintf("%d.root.json", v)
-			if files[name], err = r.fetch(name); err != nil {
+			if files[name], err = r.get(r.about.GUN, name); err != nil {
 				return nil, err
 			}
 		}
 		roles = roles[1:]
 		for _, d := range parsed.Signed.Delegations.Roles {
-			if _, err := r.fetch(d.Name + ".json"); err == nil { // a role that nobody has signed for has no file
+			if _, err := r.get(r.about.GUN, d.Name+".json"); err == nil { // a role that nobody has signed for has no file
 				roles = append(roles, d.Name)
 			}
 		}
 	}
 	return files, nil
-}
-
-func (r *notaryRecorder) fetch(name string) ([]byte, error) {
-	resp, err := insecureClient().Get(r.url() + "/v2/" + r.about.GUN + "/_trust/tuf/" + name)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	content, err := io.ReadAll(io.LimitReader(resp.Body, maxRecorded))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", name, resp.Status, content)
-	}
-	return content, err
 }
