@@ -58,7 +58,7 @@ func recordDocker() []notaryCollection {
 		digestOf("1"),
 		"record docker-signed",
 		buildIt + "$GUN:1",
-		"docker trust sign $GUN:1",
+		"docker trust sign --local $GUN:1",
 		digestOf("1"),
 		buildIt + "$GUN:2",
 		"docker trust sign $GUN:2",
@@ -66,7 +66,7 @@ func recordDocker() []notaryCollection {
 		"record docker-resigned",
 		"docker trust revoke -y $GUN:2",
 		"record docker-revoked",
-		"docker trust signer remove -f alice $GUN",
+		"notary -d $DOCKER_CONFIG/trust delegation remove $GUN targets/alice -y -p", // docker trust signer remove of 28.2 does nothing
 		"record docker-signer-removed",
 	}}}
 }
