@@ -29,14 +29,18 @@ type race struct {
 func races() []race {
 	const identity = "--trusted-root trusted_root.json " + isDev
 	return []race{
-		{name: "key, bundle", sign: signBundlePlain + withKey, peer: "cosign verify --key p256.pub --insecure-ignore-tlog --trusted-root trusted_root.json ",
+		{name: "key, bundle", sign: signBundlePlain + withKey,
+			peer:  "cosign verify --key p256.pub --insecure-ignore-tlog --trusted-root trusted_root.json ",
 			assay: "assay verify --key p256.pub --insecure-ignore-tlog "},
-		{name: "key, bundle with log", sign: signBundle + withKey, peer: "cosign verify --key p256.pub --trusted-root trusted_root.json ",
+		{name: "key, bundle with log", sign: signBundle + withKey,
+			peer:  "cosign verify --key p256.pub --trusted-root trusted_root.json ",
 			assay: "assay verify --key p256.pub --trusted-root trusted_root.json "},
-		{name: "key, signature", sign: signLegacy + noLog + withKey, peer: "cosign2 verify --key p256.pub --insecure-ignore-tlog --trusted-root trusted_root.json ",
+		{name: "key, signature", sign: signLegacy + noLog + withKey,
+			peer:  "cosign2 verify --key p256.pub --insecure-ignore-tlog --trusted-root trusted_root.json ",
 			assay: "assay verify --key p256.pub --insecure-ignore-tlog "},
 		{name: "keyless, bundle", sign: signBundle + asDev, peer: "cosign verify " + identity, assay: "assay verify " + identity},
-		{name: "keyless, signature", sign: signLegacy + toFulcio + asDev, peer: "cosign2 verify " + strings.ReplaceAll(identity, "root.json", "root_rekor1.json"),
+		{name: "keyless, signature", sign: signLegacy + toFulcio + asDev,
+			peer:  "cosign2 verify " + strings.ReplaceAll(identity, "root.json", "root_rekor1.json"),
 			assay: "assay verify " + strings.ReplaceAll(identity, "root.json", "root_rekor1.json")},
 	}
 }
@@ -93,7 +97,8 @@ func (l *lab) raceNotary(t *testing.T) error {
 		return err
 	}
 	home := t.TempDir()
-	if err := errors.Join((&pki{folder: l.folder}).keyPair("jenkins", key), n.clients(home, n.file("docker-config"))); err != nil {
+	err = errors.Join((&pki{folder: l.folder}).keyPair("jenkins", key), n.clients(home, n.file("docker-config")))
+	if err != nil {
 		return err
 	}
 	for _, command := range []string{
@@ -111,7 +116,8 @@ func (l *lab) raceNotary(t *testing.T) error {
 		return err
 	}
 	files := map[string]string{
-		"bench-root.pem": string(root), "bench-registries.yaml": fmt.Sprintf(benchRegistries, n.host()), "bench-policy.yaml": fmt.Sprintf(benchPolicy, n.url()),
+		"bench-root.pem": string(root), "bench-registries.yaml": fmt.Sprintf(benchRegistries, n.host()),
+		"bench-policy.yaml": fmt.Sprintf(benchPolicy, n.url()),
 	}
 	for name, text := range files {
 		if err := os.WriteFile(l.file(name), []byte(text), 0o600); err != nil {

@@ -91,12 +91,12 @@ func cmdNotary(ts *testscript.TestScript, neg bool, args []string) {
 	case n.watcher == nil:
 		ts.Fatalf(notaryUsage)
 	default:
-		n.watched(ts, verb, rest)
+		n.interfere(ts, verb, rest)
 	}
 }
 
-// watched does what a watcher is needed for.
-func (n *notary) watched(ts *testscript.TestScript, verb string, args []string) {
+// interfere does what a watcher is needed for.
+func (n *notary) interfere(ts *testscript.TestScript, verb string, args []string) {
 	switch {
 	case verb == "fault" && len(args) == 1 && args[0] == "none":
 		ts.Check(n.watcher.set(notaryFault{}))
@@ -141,10 +141,8 @@ func (w *world) startNotary(ts *testscript.TestScript, args []string) {
 		ts.Fatalf("notary start --database needs --signer: the server's own keys are in no database")
 	}
 	n, err := newNotary(ts.MkAbs("."), ts.Getenv("PATH"), options)
-	if n != nil {
-		ts.Defer(n.Close)
-	}
 	ts.Check(err)
+	ts.Defer(n.Close)
 	w.notary = n
 	ts.Check(n.clients(ts.Getenv("HOME"), ts.Getenv("DOCKER_CONFIG")))
 	for _, variable := range append(n.env(), "NOTARY="+n.url(), "NOTARY_HOST="+n.host()) {

@@ -68,10 +68,11 @@ func (n *notary) sign(keyID string, content []byte) ([]byte, error) {
 	}
 	req.Header.Set("Content-Type", "application/grpc")
 	req.Header.Set("TE", "trailers")
-	client := http.Client{Timeout: readyWithin, Transport: &http.Transport{ForceAttemptHTTP2: true, DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-		InsecureSkipVerify: true,
-		Certificates:       []tls.Certificate{{Certificate: [][]byte{n.tls.cert.Raw}, PrivateKey: n.tls.key}},
-	}}}
+	own := tls.Certificate{Certificate: [][]byte{n.tls.cert.Raw}, PrivateKey: n.tls.key}
+	client := http.Client{Timeout: readyWithin, Transport: &http.Transport{
+		ForceAttemptHTTP2: true, DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{own}},
+	}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err

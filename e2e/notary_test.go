@@ -45,18 +45,13 @@ func newNotary(folder, path string, options notaryOptions) (*notary, error) {
 		return nil, err
 	}
 	n := &notary{notaryOptions: options, folder: folder, path: path, port: ports[0], signerPort: ports[1]}
-	if err := n.certificates(); err != nil {
-		return nil, err
-	}
-	if err := n.configure(); err != nil {
-		return nil, err
-	}
-	if options.watched {
-		if n.watcher, err = newWatcher(n); err != nil {
+	for _, step := range []func() error{n.certificates, n.configure, n.watch, n.start} {
+		if err := step(); err != nil {
+			n.Close()
 			return nil, err
 		}
 	}
-	return n, n.start()
+	return n, nil
 }
 
 // certificates makes notary-ca.pem, and notary-tls.pem with notary-tls.key for both ends of every connection.
@@ -103,7 +98,9 @@ func (n *notary) configure() error {
 	}
 	log := object{"level": "info"}
 	return errors.Join(
-		n.writeJSON("notary-server.json", object{"server": tls("http_addr", n.port, object{}), "trust_service": trust, "storage": storage, "logging": log}),
+		n.writeJSON("notary-server.json", object{
+			"server": tls("http_addr", n.port, object{}), "trust_service": trust, "storage": storage, "logging": log,
+		}),
 		n.writeJSON("notary-signer.json", object{
 			"server": tls("grpc_addr", n.signerPort, object{"client_ca_file": "notary-ca.pem"}), "storage": keys, "logging": log,
 		}))

@@ -100,8 +100,9 @@ func recordCLI() []notaryCollection {
 		"notary init $GUN",
 		"notary delegation add $GUN targets/a a.pem --paths v1,v2",
 		"notary delegation add $GUN targets/a/b b.pem --paths v1 -p",
-		target("v2", "B", "targets/a") + "; notary publish $GUN", // in one go with the next, the server takes neither
+		target("v2", "B", "targets/a") + "; notary publish $GUN",
 		target("v1", "A", "targets/a/b"),
+		// Custom data that are no canonical JSON make the server refuse the signature.
 		`printf '{"a":{},"built":"by hand","z":[1,true,null]}' >custom; notary addhash $GUN v1-custom 528 --sha256 $A --sha512 $A$B --custom custom -r targets/a/b`,
 		`notary addhash $GUN 'v1 <&> "ü' 528 --sha256 $B -r targets/a/b`, // served as \u003c\u0026\u003e, signed as it stands
 		"notary publish $GUN",
