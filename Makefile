@@ -39,7 +39,7 @@ lint: ## gofmt, go vet, staticcheck, known vulnerabilities (VULNDB=file:///path 
 bench: ## benchmarks, and their ratios to what the same work costs at least
 	go test -run '^$$' -bench '$(or $(RUN),.)' -benchmem ./... | go run ./tools/benchratio
 
-bench-peers: build ## assay verify against cosign verify, as whole processes and cold: medians and ratios
+bench-peers: build ## assay verify against cosign verify (cold) and notary lookup (warm), as whole processes: medians and ratios
 	@e2e/peers/install
 	@ASSAY_BENCH=1 go test -tags e2e ./e2e -count 1 -v -timeout 20m -run TestBenchPeers
 

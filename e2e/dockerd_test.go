@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"net"
+	"path/filepath"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -15,10 +16,7 @@ func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: dockerd start")
 	}
 	socket := ts.MkAbs("docker.sock")
-	// Storage driver vfs: the story's folder may itself lie on an overlay.
-	p := start(ts, "dockerd.log", "dockerd", "--data-root", ts.MkAbs("docker-data"), "--exec-root", ts.MkAbs("docker-exec"),
-		"--pidfile", ts.MkAbs("docker.pid"), "--host", "unix://"+socket, "--bridge", "none", "--iptables=false",
-		"--storage-driver", "vfs")
+	p := start(ts, "dockerd.log", "dockerd", dockerdFlags(ts.MkAbs("."))...)
 	ts.Setenv("DOCKER_HOST", "unix://"+socket)
 	ts.Check(p.await(func() error {
 		conn, err := net.Dial("unix", socket)
@@ -28,4 +26,14 @@ func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
 		conn.Close()
 		return ts.Exec("docker", "version")
 	}))
+}
+
+// dockerdFlags keep everything of a Docker engine in a folder; its socket is docker.sock there.
+func dockerdFlags(folder string) []string {
+	// Storage driver vfs: the folder may itself lie on an overlay.
+	return []string{
+		"--data-root", filepath.Join(folder, "docker-data"), "--exec-root", filepath.Join(folder, "docker-exec"),
+		"--pidfile", filepath.Join(folder, "docker.pid"), "--host", "unix://" + filepath.Join(folder, "docker.sock"),
+		"--bridge", "none", "--iptables=false", "--storage-driver", "vfs",
+	}
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -224,17 +223,11 @@ func (s *sigstore) env() []string {
 
 // run runs a program to its end.
 func (s *sigstore) run(program string, args ...string) error {
-	return s.feed("", program, args...)
-}
-
-// feed runs a program to its end with a text as its standard input.
-func (s *sigstore) feed(input, program string, args ...string) error {
 	path, err := s.program(program)
 	if err != nil {
 		return err
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Stdin = strings.NewReader(input)
 	cmd.Dir = s.folder
 	cmd.Env = s.env()
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -39,6 +39,7 @@ func TestStories(t *testing.T) {
 			"fill":     cmdFill,
 			"layout":   cmdLayout,
 			"needs":    cmdNeeds,
+			"notary":   cmdNotary,
 			"offline":  cmdOffline,
 			"registry": cmdRegistry,
 			"sigstore": cmdSigstore,
@@ -57,6 +58,7 @@ type world struct {
 	t          testscript.T
 	registries map[string]*registry
 	vault      *vault
+	notary     *notary
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started
 	tuf        *tufRepository
@@ -84,12 +86,15 @@ func peersOptional() bool {
 	return os.Getenv("ASSAY_E2E") == "optional" && os.Getenv("CI") != "true"
 }
 
-// cmdNeeds is "needs PROGRAM...": the story is about them. "sigstore" and "rekor1" stand for all that these are made of.
+// cmdNeeds is "needs PROGRAM...": the story is about them. "sigstore", "rekor1", "mariadb" and "notary" stand for all that these are
+// made of, "docker-trust" for a docker that has this command still.
 func cmdNeeds(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "needs", neg)
 	var missing []string
 	for _, name := range expand(args) {
-		if _, err := find(ts, name); err != nil {
+		switch _, err := find(ts, name); {
+		case name == "docker-trust" && hasDockerTrust(ts):
+		case err != nil:
 			missing = append(missing, name)
 		}
 	}
@@ -110,6 +115,10 @@ func expand(names []string) []string {
 		switch name {
 		case "sigstore":
 			all = append(all, "cosign", "fulcio", "rekor2", "timestamp-server")
+		case "notary":
+			all = append(all, "notary", "notary-server", "notary-signer")
+		case "mariadb":
+			all = append(all, "mariadbd", "mariadb-install-db", "mariadb")
 		case "rekor1":
 			all = append(all, "mariadbd", "mariadb-install-db", "mariadb", "trillian_log_server", "trillian_log_signer", "rekor-server")
 		default:
@@ -117,6 +126,11 @@ func expand(names []string) []string {
 		}
 	}
 	return all
+}
+
+// hasDockerTrust reports whether docker can sign: newer command lines cannot.
+func hasDockerTrust(ts *testscript.TestScript) bool {
+	return ts.Exec("docker", "trust", "--help") == nil && strings.Contains(ts.ReadFile("stdout"), "docker trust COMMAND")
 }
 
 // find looks a program up among those that a story can run.
