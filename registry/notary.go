@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ const codeMetadataNotFound = "METADATA_NOT_FOUND"
 // TrustData implements trust.TrustServer, by one request. The server is reached by the settings of its own host, and its tokens are used
 // for nothing else, not even for a registry at the same host. Mirrors are not asked.
 //
-// Where the wait ended because ctx did, the error is neither "not found" nor "unavailable".
+// A page of somebody who stands between is no metadata: nobody can tell. Where the wait ended because ctx did, the error is neither "not found" nor "unavailable".
 func (c *Client) TrustData(ctx context.Context, server, gun, name string, limit int64) ([]byte, error) {
 	n, err := c.notary(server)
 	if err != nil {
@@ -44,6 +45,9 @@ func (c *Client) TrustData(ctx context.Context, server, gun, name string, limit 
 	}
 	if a.status != http.StatusOK {
 		return nil, trustDataError(a)
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(a.body, " \t\r\n"), []byte("{")) {
+		return nil, fmt.Errorf("%s %s: the answer is no metadata, which begin with {; is that a Notary server?", a.method, a.url)
 	}
 	return a.body, nil
 }

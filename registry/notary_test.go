@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,7 +27,7 @@ func newNotary(t *testing.T, o registrytest.Options) *registrytest.Server {
 	t.Helper()
 	o.Notary = true
 	s := registrytest.New(t, o)
-	s.PutTrustData(gun, "timestamp.json", []byte("timestamp"))
+	s.PutTrustData(gun, "timestamp.json", []byte("{timestamp}"))
 	return s
 }
 
@@ -34,7 +35,7 @@ func newNotary(t *testing.T, o registrytest.Options) *registrytest.Server {
 func timestamp(t *testing.T, c *registry.Client, server string) error {
 	t.Helper()
 	got, err := c.TrustData(t.Context(), server, gun, "timestamp.json", 100)
-	if err == nil && string(got) != "timestamp" {
+	if err == nil && string(got) != "{timestamp}" {
 		t.Errorf("got %q", got)
 	}
 	return err
@@ -49,13 +50,14 @@ func TestTrustDataAsksOnce(t *testing.T) {
 	}
 	for _, gun := range []string{gun, "docker.io/library/alpine", "[::1]:5000/a__b/c.d-e"} {
 		for _, name := range names {
-			s.PutTrustData(gun, name, []byte(name))
-			got, err := c.TrustData(t.Context(), s.URL(), gun, name, int64(len(name)))
-			if err != nil || string(got) != name {
+			want := "{" + name
+			s.PutTrustData(gun, name, []byte(want))
+			got, err := c.TrustData(t.Context(), s.URL(), gun, name, int64(len(want)))
+			if err != nil || string(got) != want {
 				t.Errorf("%s of %s: got %q, %v", name, gun, got, err)
 			}
-			want := []registrytest.Request{{Method: "GET", Path: "/v2/" + gun + "/_trust/tuf/" + name, Host: s.Host(), UserAgent: "assay/1"}}
-			if diff := cmp.Diff(want, s.Requests()); diff != "" {
+			asked := []registrytest.Request{{Method: "GET", Path: "/v2/" + gun + "/_trust/tuf/" + name, Host: s.Host(), UserAgent: "assay/1"}}
+			if diff := cmp.Diff(asked, s.Requests()); diff != "" {
 				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 			s.ResetRequests()
@@ -125,7 +127,7 @@ func TestTrustDataNotFound(t *testing.T) {
 func TestTrustDataWithToken(t *testing.T) {
 	const other = "registry.example:5000/other"
 	s := newNotary(t, registrytest.Options{Token: &registrytest.Token{Service: "notary of acme", Username: "user", Password: "secret"}})
-	s.PutTrustData(other, "timestamp.json", []byte("timestamp"))
+	s.PutTrustData(other, "timestamp.json", []byte("{timestamp}"))
 	c := newClient(t, registry.Config{Registries: []registry.Settings{{Host: s.Host(), Username: "user", Password: "secret"}}})
 	login := []string{"GET " + timestampPath, "GET /token", "GET " + timestampPath}
 	fetch := func(want ...string) {
@@ -307,7 +309,7 @@ func TestTrustServerAddresses(t *testing.T) {
 				Registries: []registry.Settings{plain, port80, secured},
 				Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 					asked = r.URL.Scheme + "://" + r.URL.Host + r.URL.Path
-					return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+					return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 				}),
 			})
 			_, err := c.TrustData(t.Context(), tt.server, gun, "timestamp.json", 100)
@@ -357,5 +359,15 @@ func TestTrustDataRetries(t *testing.T) {
 				t.Errorf("%d requests, want %d", n, tt.requests)
 			}
 		})
+	}
+}
+
+// A page of somebody who stands between is an answer, and says nothing about the repository.
+func TestT46_APageIsNoTrustData(t *testing.T) {
+	s := newNotary(t, registrytest.Options{})
+	c := newClient(t, registry.Config{})
+	for _, page := range []string{"<!DOCTYPE html><title>log in</title>", "", "null", "[]", "\xef\xbb\xbf{}"} {
+		s.PutTrustData(gun, "timestamp.json", []byte(page))
+		wantCannotTell(t, timestamp(t, c, s.URL()), "the answer is no metadata")
 	}
 }

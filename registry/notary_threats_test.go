@@ -106,7 +106,7 @@ func TestT26_CSE40_CredentialsStayAtTheirServer(t *testing.T) {
 func TestCSE40_RegistryAndNotaryServerAreTwo(t *testing.T) {
 	s := newNotary(t, registrytest.Options{Token: &registrytest.Token{}})
 	s.PushImage(repo, "1.0", "", "seed")
-	s.PutTrustData(repo, "timestamp.json", []byte("timestamp"))
+	s.PutTrustData(repo, "timestamp.json", []byte("{timestamp}"))
 	c := newClient(t, registry.Config{})
 	if _, err := c.Resolve(t.Context(), tagged(t, s, "1.0")); err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestT43_NotaryAnswers(t *testing.T) {
 	}
 	s := newNotary(t, registrytest.Options{})
 	c := newClient(t, registry.Config{})
-	for limit, want := range map[int64]string{9: "", 8: "at most 8", 0: "at most 0", -1: "at most -1"} {
+	for limit, want := range map[int64]string{11: "", 10: "at most 10", 0: "at most 0", -1: "at most -1"} {
 		_, err := c.TrustData(t.Context(), s.URL(), gun, "timestamp.json", limit)
 		if want != "" {
 			wantCannotTell(t, err, want)

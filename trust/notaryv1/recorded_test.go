@@ -213,7 +213,7 @@ func TestRecordedFilesAreRead(t *testing.T) {
 // T28: what real tools publish one after another is followed, and nothing of it counts again once something newer was seen.
 func TestT28_RecordedRollback(t *testing.T) {
 	for collection, moments := range map[string][]string{
-		"docker": {"docker-unsigned", "docker-signed", "docker-resigned", "docker-revoked"},
+		"docker": {"docker-unsigned", "docker-signed", "docker-resigned", "docker-revoked", "docker-signer-removed"},
 		"cli": {
 			"cli-empty", "cli-targets", "cli-server-snapshot", "cli-delegations", "cli-signed", "cli-disagree", "cli-removed", "cli-delegation-removed",
 		},
