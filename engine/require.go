@@ -28,7 +28,7 @@ func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *
 	}
 	start := q.engine.config.Now()
 	defer func() { q.hearing += q.engine.config.Now().Sub(start) }()
-	h := q.hear(p, rule, plan, q.ref.At(digest))
+	h := q.hear(p, rule, plan, q.ref.Pinned(digest))
 	o.warnings = h.warnings(o.warnings, q.now)
 	o.Authorities = h.attestations(plan)
 	o.pin = rule.Digest == policy.PinDigest || rule.Digest == policy.InsecureReplaceDigest
