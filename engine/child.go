@@ -30,7 +30,7 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 		o.deny(fmt.Sprintf("%v in index %s; %s", err, q.ref, o.Reason))
 		return
 	}
-	h := q.hear(p, rule, plan, q.ref.At(child))
+	h := q.hear(p, rule, plan, q.ref.Pinned(child))
 	for _, a := range plan.leaves {
 		if f := index.said(a); f.standing == Proved {
 			h.note(a, f)

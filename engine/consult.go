@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -22,8 +23,12 @@ func (e *Engine) recall(a *authority, ref image.Ref, now time.Time) (*finding, b
 // consult asks an authority and remembers its answer, unless it could not tell. Whoever asks the same meanwhile gets the same answer,
 // which is looked for in the source of the first.
 func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, ref image.Ref) finding {
+	ref = a.about(ref)
 	key := a.asked(ref)
 	f, err := e.asking.do(ctx, key, e.config.Timeout, func(ctx context.Context) (finding, error) {
+		if f, found := e.recall(a, ref, e.config.Now()); found { // who was asked a moment ago has answered
+			return *f, nil
+		}
 		f := e.examine(ctx, src, a, ref)
 		if a.asked(ref) == key { // else the trust material changed meanwhile, and nobody knows which of the two was used
 			e.remember(key, f)
@@ -64,20 +69,20 @@ func (e *Engine) prove(ctx context.Context, src trust.Source, a *authority, ref 
 	case err != nil:
 		return nil, err
 	case s.proofs != nil:
-		return s.proofs, nil
+		return s.proofs, a.remember(ctx, ref, s.evidence, s.now, nil)
 	}
-	return check(a, ref, evidence, s.now)
+	proofs, err := check(a, ref, evidence, s.now)
+	return proofs, a.remember(ctx, ref, evidence, s.now, err)
 }
 
 // remember has an authority keep what evidence said of the past, if its check came to an answer, which is err. It returns err, or why
 // nothing could be kept: then the answer does not hold.
 func (a *authority) remember(ctx context.Context, ref image.Ref, ev trust.Evidence, now time.Time, err error) error {
-	r, ok := a.Authority.(trust.Rememberer)
-	if !ok || err != nil && !trust.IsNo(err) {
+	if a.rememberer == nil || err != nil && !trust.IsNo(err) {
 		return err
 	}
-	if failed := r.Remember(ctx, ref, ev, now); failed != nil {
-		return failed
+	if failed := a.rememberer.Remember(ctx, ref, ev, now); failed != nil {
+		return causes{fmt.Errorf("what was seen could not be remembered: %w", failed)} // which is never a "no", whatever failed is
 	}
 	return err
 }
@@ -87,7 +92,8 @@ type search struct {
 	authority *authority
 	ref       image.Ref
 	now       time.Time
-	proofs    []trust.Proof // that sufficed; nil: nothing has yet
+	proofs    []trust.Proof  // that sufficed; nil: nothing has yet
+	evidence  trust.Evidence // of the proofs
 	bug       *BugError
 }
 
@@ -106,7 +112,7 @@ func (s *search) enough(ev trust.Evidence) (yes bool) {
 	if kept, _ := s.authority.policy.standing(proofs); len(kept) == 0 {
 		return false
 	}
-	s.proofs = proofs
+	s.proofs, s.evidence = proofs, ev
 	return true
 }
 

@@ -59,19 +59,23 @@ type Engine struct {
 	plan    atomic.Pointer[plan]
 	source  *cachedSource
 	answers *otter.Cache[answerKey, answer]
-	tags    *otter.Cache[image.Ref, tagged]
+	tags    *otter.Cache[image.Ref, tagged] // by the registry's word
+	signed  *otter.Cache[answerKey, tagged] // by an authority's word
 	names   *otter.Cache[string, name]
 	late    error // the cause when a decision takes too long
 	asking  flights[answerKey, finding]
 	naming  flights[image.Ref, image.Digest]
+	signing flights[answerKey, image.Digest]
 }
 
-// answerKey names a question to an authority. The authority's key has the hash of the policy in it, so that another policy, or other
+// answerKey names a question to an authority: about a digest, about a digest under a tag, or about what a tag stands for. Tags are in it
+// only where the authority knows them, so that all others are asked once about all tags of a digest. The authority's key has the hash of the policy in it, so that another policy, or other
 // roots, ask anew; so does another version of its trust material.
 type answerKey struct {
 	authority string
 	version   string
 	name      string
+	tag       string
 	digest    image.Digest
 }
 
@@ -86,8 +90,10 @@ type name struct {
 	text string
 }
 
+// tagged is what a tag stands for.
 type tagged struct {
 	digest image.Digest
+	err    error // a "no" in place of a digest
 	until  time.Time
 }
 
@@ -111,6 +117,7 @@ func New(c Config) (*Engine, error) {
 		source:  newCachedSource(c.Source, c.Contents),
 		answers: newCache[answerKey, answer](),
 		tags:    newCache[image.Ref, tagged](),
+		signed:  newCache[answerKey, tagged](),
 		names:   newCache[string, name](),
 		late:    fmt.Errorf("no answer within %v", c.Timeout),
 	}

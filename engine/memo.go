@@ -10,8 +10,8 @@ import (
 	"github.com/assay-dev/assay/trust"
 )
 
-// memo asks the registry once for what several authorities of one question ask for. What a tag names and what refers to a digest can
-// change, so it is forgotten with the question; a failure is too. Content with a digest is the business of the source behind it.
+// memo asks once for what several authorities of one question ask for. What a tag names, what refers to a digest and what a Notary server
+// says can change, so it is forgotten with the question; a failure is too. Content with a digest is the business of the source behind it.
 //
 // An answer to one question that others wait for as well is looked for in the memo of the one who asked first.
 type memo struct {
@@ -28,8 +28,12 @@ type fetch struct {
 	kind        fetchKind
 	ref         image.Ref
 	blob        image.Digest
+	file        trustFile
 	size, limit int64
 }
+
+// trustFile is a file of trust data, where a request asks for one.
+type trustFile struct{ server, gun, name string }
 
 type fetchKind int
 
@@ -37,16 +41,20 @@ const (
 	fetchManifest fetchKind = iota + 1
 	fetchBlob
 	fetchReferrers
+	fetchTrustData
 )
 
-// fetched is what came of a request; blobs are in manifest.Bytes.
+// fetched is what came of a request; blobs and trust data are in manifest.Bytes.
 type fetched struct {
 	manifest  trust.Manifest
 	referrers []trust.Descriptor
 	err       error
 }
 
-var _ trust.Source = (*memo)(nil)
+var (
+	_ trust.Source      = (*memo)(nil)
+	_ trust.TrustServer = (*memo)(nil)
+)
 
 func newMemo(src trust.Source, limit time.Duration) *memo {
 	return &memo{source: src, limit: limit, known: map[fetch]fetched{}}
@@ -78,6 +86,16 @@ func (m *memo) Referrers(ctx context.Context, ref image.Ref) ([]trust.Descriptor
 		return f
 	})
 	return slices.Clone(f.referrers), err
+}
+
+// TrustData implements trust.TrustServer. The bytes are the caller's: no digest would tell that somebody wrote to them.
+func (m *memo) TrustData(ctx context.Context, server, gun, name string, limit int64) ([]byte, error) {
+	key := fetch{kind: fetchTrustData, file: trustFile{server: server, gun: gun, name: name}, limit: limit}
+	f, err := m.do(ctx, key, func(ctx context.Context) (f fetched) {
+		f.manifest.Bytes, f.err = trustData(ctx, m.source, server, gun, name, limit)
+		return f
+	})
+	return slices.Clone(f.manifest.Bytes), err
 }
 
 // meant returns ref without a tag that does not matter beside its digest.
@@ -118,7 +136,7 @@ func (m *memo) recall(key fetch) (fetched, bool) {
 	return f, found
 }
 
-// keep keeps failures, lists, and what tags name; the rest is kept by the source as long as there is room.
+// keep keeps failures, lists, trust data, and what tags name; the rest is kept by the source as long as there is room.
 func (m *memo) keep(key fetch, f fetched) {
 	if f.err == nil && (key.kind == fetchBlob || !key.ref.Digest().IsZero() && key.kind == fetchManifest) {
 		return

@@ -56,6 +56,13 @@ func (s *slow) Referrers(ctx context.Context, _ image.Ref) ([]trust.Descriptor, 
 	return []trust.Descriptor{{MediaType: "a"}, {MediaType: "b"}}, nil
 }
 
+func (s *slow) TrustData(ctx context.Context, _, _, _ string, _ int64) ([]byte, error) {
+	if err := s.request(ctx); err != nil {
+		return nil, err
+	}
+	return slices.Clone(slowManifest), nil
+}
+
 // newMemoOf returns a memo over a slow registry, as an engine stacks them.
 func newMemoOf(s *slow) *memo { return newMemo(newCachedSource(s, DefaultContents), DefaultTimeout) }
 
@@ -81,6 +88,10 @@ var requests = map[string]func(context.Context, trust.Source) error{
 	},
 	"referrers": func(ctx context.Context, src trust.Source) error {
 		_, err := src.Referrers(ctx, memoTag.At(memoDigest))
+		return err
+	},
+	"trust data": func(ctx context.Context, src trust.Source) error {
+		_, err := src.(trust.TrustServer).TrustData(ctx, "https://notary.example", memoTag.Name(), "timestamp.json", trust.MaxEvidence)
 		return err
 	},
 }
@@ -197,6 +208,31 @@ func TestT26_MemoKeepsRequestsApart(t *testing.T) {
 	})
 }
 
+// T8, T26: a file of one server, of one name, or for another asker's limit is never the answer about another.
+func TestT26_MemoKeepsTrustDataApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{}
+		m := newMemoOf(s)
+		for range 2 {
+			for _, f := range []trustFile{
+				{"https://notary.example", "registry.example/app", "root.json"},
+				{"https://other.example", "registry.example/app", "root.json"},
+				{"https://notary.example", "registry.example/other", "root.json"},
+				{"https://notary.example", "registry.example/app", "timestamp.json"},
+			} {
+				for _, limit := range []int64{100, 200} {
+					if _, err := m.TrustData(t.Context(), f.server, f.gun, f.name, limit); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		if s.asked != 8 {
+			t.Errorf("got %d requests, want 8", s.asked)
+		}
+	})
+}
+
 // Blobs are asked for within the limit and the size of each asker.
 func TestMemoKeepsLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -231,6 +267,13 @@ func TestT13_MemoIsNotWrittenTo(t *testing.T) {
 		slices.Reverse(list)
 		if again, err := m.Referrers(t.Context(), memoTag.At(memoDigest)); err != nil || again[0].MediaType != "a" {
 			t.Errorf("referrers: got %v, error %v", again, err)
+		}
+		for range 2 {
+			file, err := m.TrustData(t.Context(), "https://notary.example", "app", "root.json", trust.MaxEvidence)
+			if err != nil || !memoDigest.Fits(file) {
+				t.Errorf("trust data: got %q, error %v", file, err)
+			}
+			clear(file)
 		}
 		manifest, err := m.Manifest(t.Context(), memoTag)
 		if err != nil {

@@ -30,6 +30,7 @@ type planned struct {
 type plannedRule struct {
 	name   string       // for the verdict
 	leaves []*authority // the authorities whose word counts, each once
+	naming []*authority // those of them that name what a tag stands for
 }
 
 // authority is a named authority of a policy.
@@ -37,23 +38,37 @@ type authority struct {
 	trust.Authority
 	policy       *planned
 	name, format string
-	key          string          // names the authority in caches: policy hash and name
-	searcher     trust.Searcher  // nil: all that is published is looked at
-	versioned    trust.Versioned // nil: the trust material is all in the policy
-	warner       trust.Warner    // nil: it has no warnings
+	key          string           // names the authority in caches: policy hash and name
+	searcher     trust.Searcher   // nil: all that is published is looked at
+	rememberer   trust.Rememberer // nil: its evidence says nothing of the past
+	resolver     trust.Resolver   // nil: it knows no tags
+	versioned    trust.Versioned  // nil: the trust material is all in the policy
+	warner       trust.Warner     // nil: it has no warnings
 }
 
 func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *authority {
 	one := &authority{Authority: made, policy: p, name: a.Name, format: a.Format}
 	one.searcher, _ = made.(trust.Searcher)
+	one.rememberer, _ = made.(trust.Rememberer)
+	one.resolver, _ = made.(trust.Resolver)
 	one.versioned, _ = made.(trust.Versioned)
 	one.warner, _ = made.(trust.Warner)
 	return one
 }
 
+// about returns ref as the authority is asked about it: the tag beside the digest means something only to one that names what tags
+// stand for.
+func (a *authority) about(ref image.Ref) image.Ref {
+	if a.resolver == nil {
+		return ref.At(ref.Digest())
+	}
+	return ref
+}
+
 // asked returns the key of a question about ref, with the trust material that is in use now.
 func (a *authority) asked(ref image.Ref) answerKey {
-	key := answerKey{authority: a.key, name: ref.Name(), digest: ref.Digest()}
+	ref = a.about(ref)
+	key := answerKey{authority: a.key, name: ref.Name(), tag: ref.Tag(), digest: ref.Digest()}
 	if a.versioned != nil {
 		key.version = a.versioned.Version()
 	}
@@ -135,6 +150,11 @@ func (p *planned) planRules() error {
 		if r.Require != nil {
 			if err := p.leaves(r.Require, false, &rule.leaves); err != nil {
 				return fmt.Errorf("%s:%d: %w", p.File, r.Line, err)
+			}
+			for _, a := range rule.leaves {
+				if a.resolver != nil {
+					rule.naming = append(rule.naming, a)
+				}
 			}
 		}
 		p.rules = append(p.rules, rule)

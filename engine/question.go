@@ -194,6 +194,9 @@ func (q *question) resolve() (image.Digest, error) {
 	}
 	q.cached = false
 	return e.naming.do(q.deadline(), ref, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
+		if t, found := e.tags.GetIfPresent(ref); found && e.config.Now().Before(t.until) { // it was asked a moment ago
+			return t.digest, nil
+		}
 		d, err := e.config.Tags.Resolve(ctx, ref)
 		switch {
 		case err != nil:

@@ -86,8 +86,9 @@ func hasIdentity(s *trust.Signer, id *policy.Identity) bool {
 	return s.Identity.Subject == id.Subject || slices.Contains(s.Names, id.Subject)
 }
 
+// hasKey looks at the keys on whose word a signer's rests as well: whoever holds one of them can make somebody else a signer.
 func hasKey(s *trust.Signer, key string) bool {
-	if s.Key == key {
+	if s.Key == key || slices.Contains(s.Under, key) {
 		return true
 	}
 	for i := range s.Chain {

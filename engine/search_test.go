@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,13 +23,14 @@ type pieces struct {
 	mu       sync.Mutex
 	looked   int // pieces that were found
 	checks   int
+	kept     []int // pieces in each evidence that was remembered
 	version  string
 	warnings []string
 }
 
 type pieceOptions struct {
 	Pieces []piece `yaml:"pieces"`
-	Fault  string  `yaml:"fault,omitempty"` // "before", "after" the first piece that suffices, "version" changes it meanwhile
+	Fault  string  `yaml:"fault,omitempty"` // "before", "after" the first piece that suffices, "version" changes it meanwhile, "remember" cannot
 }
 
 // piece is one proof, unless it is junk.
@@ -53,9 +55,10 @@ type collector struct {
 }
 
 var (
-	_ trust.Searcher  = (*collector)(nil)
-	_ trust.Versioned = (*collector)(nil)
-	_ trust.Warner    = (*collector)(nil)
+	_ trust.Searcher   = (*collector)(nil)
+	_ trust.Rememberer = (*collector)(nil)
+	_ trust.Versioned  = (*collector)(nil)
+	_ trust.Warner     = (*collector)(nil)
 )
 
 func (a *collector) Find(ctx context.Context, src trust.Source, ref image.Ref) (trust.Evidence, error) {
@@ -112,6 +115,16 @@ func (a *collector) Check(ref image.Ref, ev trust.Evidence, now time.Time) ([]tr
 	return proofs, nil
 }
 
+func (a *collector) Remember(_ context.Context, _ image.Ref, ev trust.Evidence, _ time.Time) error {
+	a.format.mu.Lock()
+	defer a.format.mu.Unlock()
+	a.format.kept = append(a.format.kept, len(ev.Items))
+	if a.Fault == "remember" {
+		return errOutage
+	}
+	return nil
+}
+
 func (a *collector) Version() string {
 	a.format.mu.Lock()
 	defer a.format.mu.Unlock()
@@ -157,6 +170,8 @@ const collectors = `
     before: {pieces: {fault: before, pieces: [{key: a}]}}
     after: {pieces: {fault: after, pieces: [{key: a}]}}
     changes: {pieces: {fault: version, pieces: [{key: a}]}}
+    forgets: {pieces: {fault: remember, pieces: [{key: a}]}}
+    forgets-junk: {pieces: {fault: remember, pieces: [{is: junk}]}}
 `
 
 func piecesEngine(t testing.TB, spec string, change ...func(*engine.Config)) (*pieces, *engine.Engine) {
@@ -221,6 +236,34 @@ func TestSearchEndsWhenItSuffices(t *testing.T) {
 				t.Errorf("T23 cold %+v, warm %+v", v.Decision, warm.Decision)
 			}
 		})
+	}
+}
+
+// T28: what a search found is remembered once, at its end, with all that the answer rests on.
+func TestT28_SearchesAreRemembered(t *testing.T) {
+	rows := []struct {
+		require string
+		want    engine.Outcome
+		kept    []int
+	}{
+		{"late", engine.Allowed, []int{3}},
+		{"junk", engine.Denied, []int{2}},
+		{"{atLeast: 2, of: [many, late]}", engine.Allowed, []int{3, 4}},
+		{"before", engine.CouldNotTell, nil},
+		{"after", engine.CouldNotTell, nil},
+		{"panics", engine.Bug, nil},
+		{"forgets", engine.CouldNotTell, []int{1}},
+		{"forgets-junk", engine.CouldNotTell, []int{1}},
+	}
+	for _, row := range rows {
+		f, e := piecesEngine(t, requireOf(row.require))
+		if v := decideFixed(e); v.Outcome != row.want {
+			t.Errorf("%s: got %s: %s", row.require, v.Outcome, v.Reason)
+		}
+		slices.Sort(f.kept)
+		if diff := cmp.Diff(row.kept, f.kept); diff != "" {
+			t.Errorf("%s: %s", row.require, diff)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/maypok86/otter/v2"
 
@@ -15,6 +16,11 @@ type cachedSource struct {
 	trust.Source
 	contents *otter.Cache[contentKey, trust.Manifest]
 }
+
+var (
+	_ trust.Source      = (*cachedSource)(nil)
+	_ trust.TrustServer = (*cachedSource)(nil)
+)
 
 type contentKey struct {
 	name   string
@@ -56,6 +62,19 @@ func (s *cachedSource) Blob(ctx context.Context, ref image.Ref, d trust.Descript
 	}
 	s.put(ref, trust.Manifest{Digest: d.Digest, Bytes: content})
 	return content, nil
+}
+
+// TrustData implements trust.TrustServer. Nothing of it is kept: what is current changes, and what was must not come back.
+func (s *cachedSource) TrustData(ctx context.Context, server, gun, name string, limit int64) ([]byte, error) {
+	return trustData(ctx, s.Source, server, gun, name, limit)
+}
+
+func trustData(ctx context.Context, src trust.Source, server, gun, name string, limit int64) ([]byte, error) {
+	servers, ok := src.(trust.TrustServer)
+	if !ok {
+		return nil, fmt.Errorf("%s of %s at %s: Notary servers cannot be reached from here", name, gun, server)
+	}
+	return servers.TrustData(ctx, server, gun, name, limit)
 }
 
 // get verifies what it reads: memory that was written to by mistake must not become evidence.
