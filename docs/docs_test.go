@@ -13,7 +13,10 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/registry"
 	"github.com/assay-dev/assay/trust/formats"
 	"github.com/assay-dev/assay/trust/sigstore"
 	"github.com/assay-dev/assay/trust/sigstore/material"
@@ -129,6 +132,32 @@ func TestPoliciesOnPagesCanBeRead(t *testing.T) {
 	}
 }
 
+// Every other piece of YAML on a page is well-formed, and settings of registries are what --registries reads.
+func TestYAMLOnPagesCanBeRead(t *testing.T) {
+	settings := 0
+	for name, content := range pages(t) {
+		for _, m := range block.FindAllStringSubmatch(content, -1) {
+			var node yaml.Node
+			if err := yaml.Unmarshal([]byte(m[1]), &node); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, m[1])
+			}
+			if !strings.HasPrefix(m[1], "registries:") {
+				continue
+			}
+			settings++
+			var file struct {
+				Registries []registry.Settings `yaml:"registries" required:"true"`
+			}
+			if err := policy.Decode(name, []byte(m[1]), &file); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, m[1])
+			}
+		}
+	}
+	if settings < 3 {
+		t.Errorf("%d settings of registries on all pages are too few", settings)
+	}
+}
+
 func compileAuthority(t *testing.T, page string, a policy.Authority) {
 	t.Helper()
 	keeper, err := material.New(material.Config{})
@@ -209,6 +238,7 @@ func TestFieldsAndFlagsAreAllOnTheirPages(t *testing.T) {
 	}{
 		{"policy/wire.go", "docs/reference/policy.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
 		{"trust/sigstore/options.go", "docs/formats/sigstore.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
+		{"trust/notaryv1/options.go", "docs/formats/notaryv1.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
 		{"trust/certificate/options.go", "docs/formats/certificate.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
 		{"registry/settings.go", "docs/reference/cli.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
 		{"engine/verdict.go", "docs/reference/verdict.md", regexp.MustCompile(`json:"([a-zA-Z]+)`), ""},

@@ -265,7 +265,7 @@ func TestCompletionVersionSchema(t *testing.T) {
 	}{
 		{[]string{"completion", "bash"}, "__start_assay"},
 		{[]string{"version"}, "assay "},
-		{[]string{"version", "-o", "json"}, `"formats":["sigstore","certificate"]`},
+		{[]string{"version", "-o", "json"}, `"formats":["sigstore","notaryv1","certificate"]`},
 		{[]string{"policy", "schema"}, `"$schema"`},
 		{[]string{"__complete", "verify", "-o", ""}, "json"},
 	} {
