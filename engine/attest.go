@@ -26,11 +26,16 @@ func (at *Attestation) attest(a *authority, f *finding) {
 	at.SignedAt, at.Expires, at.Log, at.Attested, at.Weakened = p.SignedAt, p.Expires, p.Log, p.Attested, p.Weakened
 	at.Digest = p.Digest
 	at.describe(&p.Signers[0])
+	for i := range p.Signers[1:] {
+		var other Attestation
+		other.describe(&p.Signers[i+1])
+		at.Cosigners = append(at.Cosigners, Cosigner{Signer: other.Signer, Role: other.Role, Key: other.Key})
+	}
 }
 
 // describe says who signed: by the identity where there is one, else by the certificate, else by the key.
 func (at *Attestation) describe(s *trust.Signer) {
-	at.Key, at.Signer, at.Signature = s.Key, s.Key, s.Signature
+	at.Key, at.Signer, at.Role, at.Signature = s.Key, s.Key, s.Role, s.Signature
 	if len(s.Chain) > 0 {
 		at.Signer, at.Issuer, at.Serial = s.Chain[0].Subject, s.Chain[0].Issuer, s.Chain[0].Serial
 	}

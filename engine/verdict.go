@@ -93,6 +93,7 @@ type Attestation struct {
 	Standing  Standing         `json:"outcome"`
 	Digest    image.Digest     `json:"digest,omitzero"`  // that was proved: the image's, or its child's
 	Signer    string           `json:"signer,omitempty"` // identity, subject of a certificate, or fingerprint of a key
+	Role      string           `json:"role,omitempty"`   // in which the signer signed, where the format has roles
 	Names     []string         `json:"names,omitempty"`  // all names of the signer's certificate, if it has more than one
 	Issuer    string           `json:"issuer,omitempty"`
 	Serial    string           `json:"serial,omitempty"`
@@ -103,7 +104,15 @@ type Attestation struct {
 	Log       []trust.LogEntry `json:"log,omitempty"`
 	Attested  []trust.Attested `json:"attested,omitempty"` // attestations that were demanded and proved
 	Weakened  []string         `json:"weakened,omitempty"`
+	Cosigners []Cosigner       `json:"cosigners,omitempty"` // the others whose signature the proof needed
 	Reason    string           `json:"reason,omitempty"`
+}
+
+// Cosigner is a further signer of a proof.
+type Cosigner struct {
+	Signer string `json:"signer"`
+	Role   string `json:"role,omitempty"`
+	Key    string `json:"key,omitempty"`
 }
 
 // Duration says how long the phases of a decision took.

@@ -47,7 +47,8 @@ func (s SignedRepository) Validate() error {
 	if m := s.Remap; m != nil {
 		for _, prefix := range []string{m.From, m.To} {
 			prefix = strings.TrimSuffix(prefix, "/")
-			if r, err := image.Parse(prefix + "/x"); err != nil || r.Name() != prefix+"/x" {
+			// Two segments: those of Docker Hub with one have "library/" put before them.
+			if r, err := image.Parse(prefix + "/x/x"); err != nil || r.Name() != prefix+"/x/x" {
 				return fmt.Errorf("remap: %q is no prefix of repositories in canonical form", prefix)
 			}
 		}

@@ -226,6 +226,8 @@ type Signer struct {
 	Names []string
 	// Chain is the signer's certificates, the leaf first, if it has any.
 	Chain []Certificate
+	// Role is the role in which the signer signed, where the format has roles: "targets/releases".
+	Role string
 	// SignedAt is when this signer signed, as far as that is known. For the first signer the proof's time stands for a zero one.
 	SignedAt time.Time
 	// Under are the fingerprints of the keys on whose word it rests that this signer counts, where they are not in Chain: the keys of

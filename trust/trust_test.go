@@ -116,6 +116,7 @@ func TestT12_SignedRepository(t *testing.T) {
 		"match":                       {SignedRepository{Mode: "match"}, "mirror.example/acme/prod/app"},
 		"exact":                       {SignedRepository{Exact: "registry.example/app"}, "registry.example/app"},
 		"a mapping of a host":         {remap("registry.example", "mirror.example"), "registry.example/acme/prod/app"},
+		"a mapping of Docker Hub":     {remap("docker.io", "mirror.example"), "docker.io/acme/prod/app"},
 		"a mapping of a folder":       {remap("registry.example/x", "mirror.example/acme"), "registry.example/x/prod/app"},
 		"a mapping with a slash":      {remap("registry.example/x/", "mirror.example/acme/"), "registry.example/x/prod/app"},
 		"a mapping of half a segment": {remap("registry.example", "mirror.example/ac"), "mirror.example/acme/prod/app"},

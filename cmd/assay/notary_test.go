@@ -107,28 +107,28 @@ func (s *notaryStage) trustRequests() int {
 func TestVerifyNotaryV1(t *testing.T) {
 	s := newNotaryStage(t, "")
 	s.server.ResetRequests()
-	s.want(s.run("verify", "-p", s.policy, s.ref+":1"), exitAllowed)
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+":1"), exitAllowed)
 	if n := s.trustRequests(); n != 5 {
 		t.Errorf("cold: %d requests for trust data, want 5", n)
 	}
-	s.want(s.run("verify", "-p", s.policy, s.ref+":1"), exitAllowed)
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+":1"), exitAllowed)
 	if n := s.trustRequests(); n != 1 {
 		t.Errorf("warm: %d requests for trust data, want 1", n)
 	}
-	s.want(s.run("verify", "-p", s.policy, s.ref+"@"+s.digest.String()), exitAllowed)
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+"@"+s.digest.String()), exitAllowed)
 	s.server.PushImage("app", "2", "", "other")
-	s.want(s.run("verify", "-p", s.policy, s.ref+":2"), exitDenied, "No valid trust data for 2")
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+":2"), exitDenied, "No valid trust data for 2")
 	other := s.server.PushImage("other", "1", "", "app")
-	s.want(s.run("verify", "-p", s.policy, s.server.Host()+"/other@"+other.String()), exitDenied, "does not have trust data for "+s.server.Host()+"/other")
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.server.Host()+"/other@"+other.String()), exitDenied, "does not have trust data for "+s.server.Host()+"/other")
 
 	old := s.repo.Files()
 	s.repo.Revoke(notarytest.Releases, "1")
 	s.serve()
-	s.want(s.run("verify", "-p", s.policy, s.ref+":1"), exitDenied, "No valid trust data for 1")
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+":1"), exitDenied, "No valid trust data for 1")
 	for name, content := range old {
 		s.server.PutTrustData(s.ref, name, content)
 	}
-	s.want(s.run("verify", "-p", s.policy, s.ref+":1"), exitDenied, "rollback", "assay trust forget")
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+":1"), exitDenied, "rollback", "assay trust forget")
 
 	r := s.run("trust", "seen", "-o", "json")
 	var view seenView
@@ -140,16 +140,16 @@ func TestVerifyNotaryV1(t *testing.T) {
 	s.want(s.run("trust", "forget", "--server", "https://other.example", s.ref), exitUsage, "nothing was seen of it")
 	s.want(s.run("trust", "forget", s.ref), 0, "forgot "+s.server.URL()+"/v2/"+s.ref)
 	s.want(s.run("trust", "seen"), 0, "no repository at a Notary server was seen yet")
-	s.want(s.run("verify", "-p", s.policy, s.ref+":1"), exitAllowed)
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+":1"), exitAllowed)
 }
 
 // The registry serves other bytes for a signed tag: the attack that signing exists for.
 func TestT22_RegistryMovesASignedTag(t *testing.T) {
 	s := newNotaryStage(t, "")
-	s.want(s.run("verify", "-p", s.policy, s.ref+":1"), exitAllowed)
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+":1"), exitAllowed)
 	s.server.PushImage("app", "1", "", "evil")
-	s.want(s.run("verify", "-p", s.policy, s.ref+":1"), exitDenied, "digest changed, new digest: "+s.digest.String())
-	s.want(s.run("verify", "-p", s.policy, s.ref+":1@"+s.digest.String()), exitAllowed)
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+":1"), exitDenied, "digest changed, new digest: "+s.digest.String())
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, s.ref+":1@"+s.digest.String()), exitAllowed)
 }
 
 // CSE-29 at the command line: an outage is "could not tell", unless the policy bridges it.
@@ -164,9 +164,9 @@ func TestCSE29_ServerDown(t *testing.T) {
 	} {
 		s := newNotaryStage(t, c.extra)
 		pinned := s.ref + ":1@" + s.digest.String()
-		s.want(s.run("verify", "-p", s.policy, pinned), exitAllowed)
+		s.want(s.run("verify", "-o", "json", "-p", s.policy, pinned), exitAllowed)
 		s.server.Close()
-		s.want(s.run("verify", "-p", s.policy, pinned), c.code, c.want)
+		s.want(s.run("verify", "-o", "json", "-p", s.policy, pinned), c.code, c.want)
 	}
 }
 
@@ -179,9 +179,9 @@ func TestVerifyNotaryV1WithoutAStateFolder(t *testing.T) {
 	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.want(s.run("verify", "-p", s.policy, "--state-dir", blocked, s.ref+":1"), exitCannotTell, "cannot be kept")
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, "--state-dir", blocked, s.ref+":1"), exitCannotTell, "what was seen of")
 	broken := t.TempDir()
-	s.want(s.run("verify", "-p", s.policy, "--state-dir", broken, s.ref+":1"), exitAllowed)
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, "--state-dir", broken, s.ref+":1"), exitAllowed)
 	files, err := filepath.Glob(filepath.Join(broken, "notaryv1", "*.json"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%v, %v", files, err)
@@ -189,7 +189,7 @@ func TestVerifyNotaryV1WithoutAStateFolder(t *testing.T) {
 	if err := os.WriteFile(files[0], []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.want(s.run("verify", "-p", s.policy, "--state-dir", broken, s.ref+":1"), exitCannotTell, files[0])
+	s.want(s.run("verify", "-o", "json", "-p", s.policy, "--state-dir", broken, s.ref+":1"), exitCannotTell, "unexpected end of JSON input; restore it from a backup")
 	s.want(s.run("trust", "seen", "--state-dir", broken), exitCannotTell, files[0])
 }
 

@@ -18,6 +18,8 @@ import (
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/trust"
+	"github.com/assay-dev/assay/trust/certificate"
+	"github.com/assay-dev/assay/trust/notaryv1"
 )
 
 // isTerminal reports whether w is a terminal that a person looks at.
@@ -244,7 +246,12 @@ func because(v *engine.Verdict, told []string) string {
 }
 
 func vouched(at *engine.Attestation) string {
-	s := at.Authority + ": " + at.Signer
+	s := at.Authority + ": " + inRole(at.Signer, at.Role)
+	for _, other := range at.Cosigners {
+		if other.Role != "" {
+			s += " and " + inRole(other.Signer, other.Role)
+		}
+	}
 	if at.Issuer != "" {
 		s += " by " + at.Issuer
 	}
@@ -257,6 +264,14 @@ func vouched(at *engine.Attestation) string {
 		s += " (weakened: " + strings.Join(at.Weakened, ", ") + ")"
 	}
 	return s
+}
+
+// inRole names a signer with the role, where the format has roles.
+func inRole(signer, role string) string {
+	if role == "" {
+		return signer
+	}
+	return signer + " as " + role
 }
 
 // listed writes what there are with a word before them, or nothing.
@@ -310,8 +325,8 @@ func hintFor(v *engine.Verdict) string {
 		return hint
 	}
 	for i := range v.Authorities {
-		// A signature's certificate is always short-lived; what expires there is something else.
-		if at := &v.Authorities[i]; at.Format != oneShotFormat && strings.Contains(at.Reason, "expired") {
+		// What expires in other formats is something else.
+		if at := &v.Authorities[i]; at.Format == certificate.Name && strings.Contains(at.Reason, "expired") {
 			return "a certificate that was short-lived on purpose: the authority's field validity: issued accepts it"
 		}
 	}
@@ -326,8 +341,11 @@ func unsignedHint(authorities []engine.Attestation) string {
 			continue
 		}
 		way := "assay sign attaches a certificate"
-		if authorities[i].Format == oneShotFormat {
+		switch authorities[i].Format {
+		case oneShotFormat:
 			way = "cosign sign IMAGE@DIGEST attaches a signature"
+		case notaryv1.Name:
+			way = "docker trust sign IMAGE:TAG signs at the Notary server"
 		}
 		if !slices.Contains(ways, way) {
 			ways = append(ways, way)

@@ -103,7 +103,7 @@ func (a *app) printSeen(output string, states []notaryv1.State) error {
 	t.AppendHeader(table.Row{"server", "repository", "seen", "highest versions"})
 	for _, s := range states {
 		v := viewSeen(s)
-		t.AppendRow(table.Row{plain(v.Server), plain(v.GUN), v.Seen.Format(time.RFC3339), plain(strings.Join(v.lines(), "\n"))})
+		t.AppendRow(table.Row{plain(v.Server), plain(v.GUN), v.Seen.Format(time.RFC3339), strings.Join(v.lines(), "\n")})
 	}
 	_, err := fmt.Fprintln(a.stdout, t.Render())
 	return err
@@ -121,7 +121,7 @@ func viewSeen(s notaryv1.State) seenView {
 func (v seenView) lines() []string {
 	var lines []string
 	for name, version := range v.Versions {
-		lines = append(lines, fmt.Sprintf("%s %d", name, version))
+		lines = append(lines, plain(fmt.Sprintf("%s %d", name, version)))
 	}
 	slices.Sort(lines)
 	return lines

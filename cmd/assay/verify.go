@@ -184,14 +184,15 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 		return o.told(err)
 	}
 	a.prepare(ctx, keeper, o.timeout)
-	a.warnOf(o.words(e.Warnings())...)
+	told := o.words(e.Warnings())
+	a.warnOf(told...)
 	request := policy.Request{Point: o.point, Namespace: o.namespace, HasNamespace: o.namespace != ""}
 	verdicts := a.decideAll(ctx, e, o, request, images)
 	a.writeMetrics(o.metricsFile, verdicts, keeper.Statuses(a.now()))
 	for i := range verdicts {
 		verdicts[i].Warnings = o.words(verdicts[i].Warnings)
 	}
-	return a.answer(o.output, verdicts, o.words(e.Warnings()))
+	return a.answer(o.output, verdicts, told)
 }
 
 // prepareTimeout is how long a run waits for trust material before it decides with what it has.

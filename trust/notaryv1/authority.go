@@ -234,7 +234,7 @@ func (a *authority) Remember(ctx context.Context, ref image.Ref, ev trust.Eviden
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("what was seen of %s cannot be kept: %w", key, err)
+		return fmt.Errorf("what was seen of %s: %w", key, err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package notaryv1
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -289,4 +290,25 @@ func TestKeysThatDoNotCount(t *testing.T) {
 	w.serve(r)
 	proofs, err = w.decide(t, w.authority(t), app)
 	wantNoWith(t, proofs, err, "its ID is")
+}
+
+// T21: the keys of all roots from the one that the policy trusts are among those that a proof rests on, so that none of them counts once it is
+// revoked.
+func TestT21_OldRootsCanBeRevoked(t *testing.T) {
+	r := newRepository()
+	first := rootKey(r).Fingerprint()
+	w := newWorld(pinned(r))
+	r.RotateRoot(certified(app.Name()))
+	second := rootKey(r).Fingerprint()
+	r.RotateRoot(certified(app.Name()))
+	w.serve(r)
+	proofs, err := w.decide(t, w.authority(t), app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, print := range []string{first, second, rootKey(r).Fingerprint()} {
+		if !slices.Contains(proofs[0].Signers[0].Under, print) {
+			t.Errorf("%s is not among %v", print, proofs[0].Signers[0].Under)
+		}
+	}
 }

@@ -84,6 +84,7 @@ func (v *verifier) updateRoot() error {
 	}
 	roots, v.repo.first = roots[first:], first
 	for i := 1; i < len(roots); i++ {
+		v.support(signers) // whoever revokes the key of an old root means what follows from it as well
 		if signers, err = succeeds(roots[i-1], roots[i], v.gun); err != nil {
 			return fmt.Errorf("version %d: %w", roots[i].version, err)
 		}

@@ -321,7 +321,7 @@ func product(proofs []trust.Proof, t *targetsRole, offers [][]*key) []trust.Proo
 			next := proof
 			next.Signers = slices.Clone(proof.Signers)
 			for _, k := range offer {
-				next.Signers = append(next.Signers, trust.Signer{Key: k.fingerprint, Chain: k.describe(), Under: t.under})
+				next.Signers = append(next.Signers, trust.Signer{Key: k.fingerprint, Role: t.name, Chain: k.describe(), Under: t.under})
 				if len(k.chain) > 0 {
 					next.Expires = soonest(next.Expires, certificateWindow("", k.chain[0]).end())
 				}
