@@ -51,7 +51,7 @@ func (q *question) combine(opinions []opinion) Verdict {
 			v.Also = append(v.Also, o.Decision)
 		}
 	}
-	q.settle(&v, opinions)
+	q.settle(&v, &opinions[first], opinions)
 	return v
 }
 
@@ -67,9 +67,12 @@ func appendNew(list, texts []string) []string {
 
 // settle names the digest of the verdict, on which all policies that enforce must agree: the image's own, or one child of it. Policies
 // that warn or audit have no say in what runs.
-func (q *question) settle(v *Verdict, opinions []opinion) {
+func (q *question) settle(v *Verdict, first *opinion, opinions []opinion) {
 	v.Digest = q.known()
 	if !v.Allowed {
+		if !first.about.IsZero() { // perhaps one that would have taken the place of the one asked for
+			v.Digest = first.about
+		}
 		return
 	}
 	pin := false

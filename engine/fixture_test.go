@@ -134,7 +134,7 @@ func (w *world) use(spec string, change ...func(*engine.Config)) {
 
 func (w *world) parse(name, spec string) *policy.Policy {
 	w.Helper()
-	p, err := policy.Parse(policy.Source{Name: name + ".yaml", Data: w.document(name, spec)}, []string{certificate.Name, sigstore.Name})
+	p, err := policy.Parse(policy.Source{Name: name + ".yaml", Data: w.document(name, spec)}, []string{certificate.Name, sigstore.Name, "notary"})
 	if err != nil {
 		w.Fatalf("%v in\n%s", err, w.document(name, spec))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/assay-dev/assay/image"
@@ -13,9 +14,8 @@ import (
 
 // require decides by the word of authorities.
 func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *opinion) {
-	digest, err := q.subject(rule, o)
-	if err != nil {
-		o.fail(fmt.Errorf("%s: %w", q.ref, err))
+	digest, told := q.subject(p, rule, plan, o)
+	if !told {
 		return
 	}
 	o.about, o.digest = digest, digest
@@ -55,16 +55,21 @@ func (q *question) isTakenBack(p *planned, d image.Digest, o *opinion) bool {
 	return err != nil || r != nil
 }
 
-// subject returns the digest that a rule is decided about.
-func (q *question) subject(rule *policy.Rule, o *opinion) (image.Digest, error) {
-	if rule.Digest != policy.InsecureReplaceDigest || q.ref.Digest().IsZero() || q.ref.Tag() == "" {
-		return q.digest()
+// subject returns the digest that a rule is decided about; told is false if o is decided because nobody can name one.
+func (q *question) subject(p *planned, rule *policy.Rule, plan *plannedRule, o *opinion) (d image.Digest, told bool) {
+	if rule.Digest == policy.InsecureReplaceDigest && q.ref.Tag() != "" {
+		return q.replacement(p, plan, o)
 	}
-	d, err := q.tag()
-	if err == nil && d != q.ref.Digest() {
-		o.warnings = append(o.warnings, fmt.Sprintf("insecureReplace: digest %s is replaced by %s, for which the tag stands", q.ref.Digest(), d))
+	return q.told(o, q.digest)
+}
+
+// told returns the digest that ask gives; if it gives none, o is decided by that.
+func (q *question) told(o *opinion, ask func() (image.Digest, error)) (image.Digest, bool) {
+	d, err := ask()
+	if err != nil {
+		o.fail(fmt.Errorf("%s: %w", q.ref, err))
 	}
-	return d, err
+	return d, err == nil
 }
 
 // hear asks the authorities of a rule about ref, side by side, until the rule is satisfied.
@@ -78,31 +83,41 @@ func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref im
 		}
 		open = append(open, a)
 	}
-	if len(open) > 0 && p.holds(rule, h) != yes {
-		q.cached = false
-		q.askAll(p, rule, open, ref, h)
+	if len(open) == 0 || p.holds(rule, h) == yes {
+		return h
+	}
+	q.cached = false
+	ask := func(ctx context.Context, src trust.Source, a *authority) finding {
+		return q.engine.consult(ctx, src, a, ref)
+	}
+	for a, f := range q.askAll(open, ask) {
+		h.note(a, p.judge(f))
+		if p.holds(rule, h) == yes {
+			break
+		}
 	}
 	return h
 }
 
-// askAll asks authorities side by side until the rule holds, and gives up on the others.
-func (q *question) askAll(p *planned, rule *policy.Rule, open []*authority, ref image.Ref, h *hearing) {
-	ctx, cancel := context.WithCancel(q.deadline())
-	defer cancel()
-	type reply struct {
-		from *authority
-		finding
-	}
-	replies := make(chan reply, len(open))
-	src := q.source()
-	for _, a := range open {
-		go func() { replies <- reply{a, q.engine.consult(ctx, src, a, ref)} }()
-	}
-	for range open {
-		r := <-replies
-		h.note(r.from, p.judge(&r.finding))
-		if p.holds(rule, h) == yes {
-			return
+// askAll asks authorities side by side and yields what each says, as soon as it does. At the end of the loop it gives up on the others.
+func (q *question) askAll(open []*authority, ask func(context.Context, trust.Source, *authority) finding) iter.Seq2[*authority, *finding] {
+	return func(yield func(*authority, *finding) bool) {
+		ctx, cancel := context.WithCancel(q.deadline())
+		defer cancel()
+		type reply struct {
+			from *authority
+			finding
+		}
+		replies := make(chan reply, len(open))
+		src := q.source()
+		for _, a := range open {
+			go func() { replies <- reply{a, ask(ctx, src, a)} }()
+		}
+		for range open {
+			r := <-replies
+			if !yield(r.from, &r.finding) {
+				return
+			}
 		}
 	}
 }
