@@ -53,7 +53,7 @@ const (
 	PinDigest             DigestRule = iota // a point that can, adds the digest that was vouched for
 	KeepDigest                              // the reference stays as it is
 	RequireDigest                           // a reference without a digest is denied
-	InsecureReplaceDigest                   // a given digest is replaced by the one that is vouched for; the user is warned
+	InsecureReplaceDigest                   // a digest beside a tag is replaced by what the tag stands for; the user is warned
 )
 
 // Authority is a named authority of a policy. Its section is not decoded yet.
@@ -87,7 +87,7 @@ type Requirement struct {
 
 // Revocation takes back trust. It beats every proof of every rule. Its fields are joined by "and".
 type Revocation struct {
-	Key      string // fingerprint "SHA256:…" of a public key, anywhere in a signer's chain
+	Key      string // fingerprint "SHA256:…" of a public key: a signer's, in its chain, or above it
 	Serial   string // serial number in the form of trust.Certificate; only together with Issuer
 	Issuer   string // distinguished name of the issuer of the certificate with that serial
 	Identity *Identity

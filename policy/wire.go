@@ -100,7 +100,7 @@ type wireRule struct {
 	Deny         *string      `yaml:"deny" pattern:"\\S" hint:"say why: those who are stopped will read it" doc:"denies, for this reason"`
 	Allow        *string      `yaml:"allow" pattern:"\\S" hint:"say why: it is shown in verdicts" doc:"allows without evidence, for this reason"`
 	Until        *time.Time   `yaml:"until" doc:"from then on the rule no longer matches (RFC 3339)"`
-	Digest       *DigestRule  `yaml:"digest" doc:"pin (default): a point that can, adds the digest that was vouched for; keep: the reference stays as it is; required: a reference without a digest is denied; insecureReplace: a given digest is replaced by the one that is vouched for"`
+	Digest       *DigestRule  `yaml:"digest" doc:"pin (default): a point that can, adds the digest that was vouched for; keep: the reference stays as it is; required: a reference without a digest is denied; insecureReplace: a digest beside a tag is replaced by the one for which the tag is signed, or else stands, and which must be vouched for"`
 	Platform     *string      `yaml:"platform" pattern:"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$" hint:"write it as in linux/amd64" doc:"the child of a multi-platform image that may be vouched for in its place, and is then pinned"`
 }
 

@@ -82,7 +82,8 @@ type Authority interface {
 
 // Rememberer is implemented by authorities whose evidence raises a floor (highest versions seen). The engine calls Remember after each
 // Check that came to a yes or to a no, with the same evidence and time: what is newer than anything seen before counts even where it
-// does not vouch for the image, since a rollback could otherwise bring back what was taken back. Where Remember fails, nobody can tell.
+// does not vouch for the image, since a rollback could otherwise bring back what was taken back. Of a Search it is the last Check, whose
+// evidence has all that was found before. Where Remember fails, nobody can tell.
 type Rememberer interface {
 	Remember(ctx context.Context, ref image.Ref, ev Evidence, now time.Time) error
 }
@@ -111,7 +112,8 @@ type Warner interface {
 // Resolver is implemented by authorities whose trust data, not the registry, name the digest of a tag. Such an authority is asked with
 // the tag beside the digest, where the question has one: Find, Check and Remember get both, and the tag must then stand for the digest.
 type Resolver interface {
-	// Resolve returns the digest for which ref's tag was signed by those whose word counts. Errors are those of Find and Check.
+	// Resolve returns the digest for which ref's tag was signed by those whose word counts; ref has no digest. It is called where a rule
+	// lets the trust data say what runs, and what it returns counts only if Find and Check prove it. Errors are those of Find and Check.
 	Resolve(ctx context.Context, src Source, ref image.Ref, now time.Time) (image.Digest, error)
 }
 
