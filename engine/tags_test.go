@@ -144,7 +144,8 @@ func (hanging) TrustData(ctx context.Context, _, _, _ string, _ int64) ([]byte, 
 // A source that reaches no Notary servers is told apart from one where nothing is signed.
 func TestNoNotaryServersIsCannotTell(t *testing.T) {
 	h := newHarbour(t)
-	h.useWith(func(c *engine.Config) { c.Source = h.client }, cargo("dct", ""))
+	registries := struct{ trust.Source }{h.client} // and nothing more
+	h.useWith(func(c *engine.Config) { c.Source = registries }, cargo("dct", ""))
 	one := h.image("app/api", "1", "one")
 	if v := h.want(one.String(), engine.CouldNotTell); !strings.Contains(v.Reason, "Notary servers cannot be reached from here") {
 		t.Errorf("got %q", v.Reason)
