@@ -15,7 +15,7 @@ import (
 // keys, wrong types and missing values are errors with their position. The error is Errors; name stands for the file in them.
 //
 // Known types: string, bool, integers, floats, time.Duration ("90s", "24h", "7d"), time.Time (RFC 3339), encoding.TextUnmarshaler,
-// and slices, maps with string keys, structs and pointers of these. A struct that is a TextUnmarshaler too is read from text or
+// Section (what stands there is not looked at yet), and slices, maps with string keys, structs and pointers of these. A struct that is a TextUnmarshaler too is read from text or
 // from a mapping. Tags of fields: `yaml:"name"` ("-" leaves the field out), `required:"true"`, `enum:"a,b"`, `min:"1"` (characters,
 // items, or the number itself), `pattern:"…"`, `empty:"true"`, `hint:"…"` (the next step, for messages) and `doc:"…"` (for
 // Schema). A type with a method Enum() []string takes only these texts.

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -10,14 +11,28 @@ import (
 // MaxFile is the size of the largest file that a section may name, in bytes.
 const MaxFile = 10 << 20
 
-// Section is the part of a policy that one authority's format owns. It is what a format sees of a policy: it can be decoded and
-// pointed at, and is never changed. It is safe for concurrent use.
+// Section is a part of a document that is decoded by its owner: what one authority's format sees of a policy, or a document that is no
+// policy. It can be decoded and pointed at. It is safe for concurrent use.
 type Section struct {
 	file     string
 	place    cursor
 	readFile func(name string) ([]byte, error)
 	hash     *hash
 }
+
+// Document reads one document of at most MaxPolicy bytes that is no policy, such as another program's configuration, as strictly as one.
+// The error is Errors; name stands for the file in them.
+func Document(name string, data []byte) (*Section, error) {
+	d := &decoder{file: name}
+	root, _ := d.load(data)
+	if err := d.errs.sorted(); err != nil {
+		return nil, err
+	}
+	return &Section{file: name, place: root}, nil
+}
+
+// decodeNode makes s the section at c, for fields whose owner decodes them later.
+func (s *Section) decodeNode(d *decoder, c cursor) { *s = Section{file: d.file, place: c} }
 
 // Decode fills into, a pointer to a struct, by the rules of the function Decode. The error is Errors.
 func (s *Section) Decode(into any) error {
@@ -41,6 +56,47 @@ func (s *Section) Errorf(field, format string, args ...any) error {
 		return &located{where: e, cause: cause}
 	}
 	return e
+}
+
+// Line returns the line of a field, given as for Errorf; if it is not there, that of the nearest place above it.
+func (s *Section) Line(field string) int { return s.place.field(field).at().Line }
+
+// Respell gives keys that differ from one of the known ones in upper and lower case only that one's spelling, wherever they stand in s:
+// for documents of programs that do not tell the two apart. It returns a warning for each. A key that then stands twice is an error; the
+// error is Errors. It must not be called once s is shared.
+func (s *Section) Respell(known ...string) ([]Error, error) {
+	spelling := map[string]string{}
+	for _, key := range known {
+		spelling[strings.ToLower(key)] = key
+	}
+	d := &decoder{file: s.file}
+	warnings := d.respell(s.place, spelling)
+	return warnings, d.errs.sorted()
+}
+
+func (d *decoder) respell(c cursor, spelling map[string]string) []Error {
+	var warnings []Error
+	switch c.node.Kind {
+	case yaml.SequenceNode:
+		for i := range c.node.Content {
+			warnings = append(warnings, d.respell(c.item(i), spelling)...)
+		}
+	case yaml.MappingNode:
+		for i := range len(c.node.Content) / 2 {
+			value := c.pair(i)
+			if right, found := spelling[strings.ToLower(value.key.Value)]; found && right != value.key.Value {
+				if other, twice := c.child(right); twice {
+					d.fail(value.key, value.path, "the key %s, which stands on line %d already, in another spelling; keep one of the two", right, other.key.Line)
+					continue
+				}
+				warnings = append(warnings, newError(d.file, value.key.Line, value.key.Column, value.path, "the key is written "+right))
+				value.key.Value = right
+				value = c.pair(i)
+			}
+			warnings = append(warnings, d.respell(value, spelling)...)
+		}
+	}
+	return warnings
 }
 
 // ReadFile returns the content of a file that the section names, of at most MaxFile bytes. From then on its name and content are

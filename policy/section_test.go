@@ -171,3 +171,72 @@ func TestSectionsAreSafeForConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A document that is no policy is read as strictly as one, and its places can be named.
+func TestDocument(t *testing.T) {
+	const doc = "Trust: {roots: a}\nlist:\n- TRUST:\n    Roots: b\n- roots: c\nraw:\n  anything: [1, yes]\n"
+	s, err := Document("trust.yaml", []byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	warnings, err := s.Respell("trust", "roots")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, w := range warnings {
+		said = append(said, w.Error())
+	}
+	wantSaid := []string{
+		"trust.yaml:1:1: Trust: the key is written trust",
+		"trust.yaml:3:3: list[0].TRUST: the key is written trust",
+		"trust.yaml:4:5: list[0].trust.Roots: the key is written roots",
+	}
+	if diff := cmp.Diff(wantSaid, said); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	type roots struct {
+		Roots string `yaml:"roots"`
+	}
+	type item struct {
+		roots
+		Trust roots `yaml:"trust"`
+	}
+	var got struct {
+		Trust roots    `yaml:"trust"`
+		List  []item   `yaml:"list"`
+		Raw   *Section `yaml:"raw"`
+	}
+	if err := s.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Trust.Roots != "a" || len(got.List) != 2 || got.List[0].Trust.Roots != "b" || got.List[1].Roots != "c" {
+		t.Errorf("got %+v", got)
+	}
+	if err := got.Raw.Errorf("anything[1]", "is odd"); err.Error() != "trust.yaml:7:17: raw.anything[1]: is odd" {
+		t.Errorf("got %v", err)
+	}
+	for field, want := range map[string]int{"": 1, "list": 2, "list[0].trust.roots": 4, "list[1]": 5, "list[7].x": 2, "raw.anything": 7, "nothing": 1} {
+		if got := s.Line(field); got != want {
+			t.Errorf("%q: got line %d, want %d", field, got, want)
+		}
+	}
+}
+
+func TestDocumentErrors(t *testing.T) {
+	for _, c := range []struct{ doc, want string }{
+		{"", "trust.yaml:1:1: the document is empty; write one (the folder examples has some)"},
+		{"a: 1\na: 2\n", "trust.yaml:2:1: a: duplicate key, it stands on line 1 already; keep one of the two"},
+		{"a: &x 1\n", "trust.yaml:1:4: a: an anchor (&x); remove it and write values out where they are needed"},
+		{"x:\n  trust: {}\n  Trust: {}\n", "trust.yaml:3:3: x.Trust: the key trust, which stands on line 2 already, in another spelling; keep one of the two"},
+		{"TRUST: {}\nTrust: {}\n", "trust.yaml:2:1: Trust: the key trust, which stands on line 1 already, in another spelling; keep one of the two"},
+	} {
+		s, err := Document("trust.yaml", []byte(c.doc))
+		if err == nil {
+			_, err = s.Respell("trust")
+		}
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%q:\ngot  %v\nwant %s", c.doc, err, c.want)
+		}
+	}
+}

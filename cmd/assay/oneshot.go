@@ -312,7 +312,7 @@ func (o *oneShot) annotationMap() (map[string]string, error) {
 			return nil, usageError("--annotation %q: the value is empty; is a variable not set?", a)
 		case twice && before != value:
 			return nil, usageError("--annotation %q: %q was asked for before, and both cannot hold", a, key+"="+before)
-		case len(quoted(key)) > maxAnnotationKey:
+		case len(policy.Quote(key)) > maxAnnotationKey:
 			return nil, usageError("--annotation: the key is longer than %d bytes", maxAnnotationKey)
 		}
 		annotations[key] = value

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/assay-dev/assay/policy"
 )
 
 // oneShotFormat is the format of the policies that flags stand for.
@@ -28,41 +30,43 @@ func (o *oneShot) document() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var y yamlText
-	y.line("# " + o.commandLine())
-	y.line("apiVersion: assay.dev/v1")
-	y.line("kind: TrustPolicy")
-	y.line("metadata:")
-	y.line("  name: " + oneShotName)
-	y.line("spec:")
-	y.line("  unmatched: deny")
-	y.line("  authorities:")
-	y.line("    signer:")
-	y.line("      " + oneShotFormat + ":")
-	y.depth = 4
+	var y policy.Writer
+	y.Line("# " + o.commandLine())
+	y.Line("apiVersion: assay.dev/v1")
+	y.Line("kind: TrustPolicy")
+	y.Open("metadata")
+	y.Line("name: " + oneShotName)
+	y.Close()
+	y.Open("spec")
+	y.Line("unmatched: deny")
+	y.Open("authorities")
+	y.Open("signer")
+	y.Open(oneShotFormat)
 	o.writeSigner(&y, signer)
 	o.writeDemands(&y, annotations)
 	if signer.trustedRoot != "" {
-		y.open("trustedRoot")
-		y.block("inline", signer.trustedRoot)
-		y.close()
+		y.Open("trustedRoot")
+		y.Block("inline", signer.trustedRoot)
+		y.Close()
 	}
-	y.depth = 0
-	y.line("  rules:")
-	y.line(`  - images: ["**"]`)
-	y.line("    require: [signer]")
-	y.line("    digest: pin")
+	y.Close()
+	y.Close()
+	y.Close()
+	y.Line("rules:")
+	y.Line(`- images: ["**"]`)
+	y.Line("  require: [signer]")
+	y.Line("  digest: pin")
 	return y.Bytes(), nil
 }
 
-func (o *oneShot) writeSigner(y *yamlText, s oneShotSigner) {
+func (o *oneShot) writeSigner(y *policy.Writer, s oneShotSigner) {
 	switch {
 	case o.byKey() && len(s.keys) == 1:
-		y.open("key")
+		y.Open("key")
 		s.keys[0].write(y, "")
-		y.close()
+		y.Close()
 	case o.byKey():
-		y.line("keys:")
+		y.Line("keys:")
 		for _, k := range s.keys {
 			k.write(y, "- ")
 		}
@@ -73,24 +77,24 @@ func (o *oneShot) writeSigner(y *yamlText, s oneShotSigner) {
 	}
 }
 
-func (k oneShotKey) write(y *yamlText, dash string) {
+func (k oneShotKey) write(y *policy.Writer, dash string) {
 	if k.kms != "" {
-		y.text(dash+"kms", k.kms)
+		y.Text(dash+"kms", k.kms)
 		return
 	}
-	y.block(dash+"pem", k.pem)
+	y.Block(dash+"pem", k.pem)
 }
 
-func (o *oneShot) writeAuthority(y *yamlText, s oneShotSigner) {
-	y.open("pki")
-	y.block("roots", s.roots)
+func (o *oneShot) writeAuthority(y *policy.Writer, s oneShotSigner) {
+	y.Open("pki")
+	y.Block("roots", s.roots)
 	if s.intermediates != "" {
-		y.block("intermediates", s.intermediates)
+		y.Block("intermediates", s.intermediates)
 	}
-	y.line("names:")
-	y.text("- uriRegExp", o.identityRegExp.String())
-	y.text("- "+kindOfName(o.identity.String()), o.identity.String())
-	y.close()
+	y.Line("names:")
+	y.Text("- uriRegExp", o.identityRegExp.String())
+	y.Text("- "+kindOfName(o.identity.String()), o.identity.String())
+	y.Close()
 }
 
 // kindOfName says which kind of subject alternative name a text is, by its form.
@@ -107,55 +111,55 @@ func kindOfName(name string) string {
 	return "dns"
 }
 
-func (o *oneShot) writeIdentity(y *yamlText) {
-	y.open("keyless")
-	y.line("identities:")
-	y.text("- issuer", o.issuer.String())
-	y.text("- issuerRegExp", o.issuerRegExp.String())
-	y.depth++
-	y.text("subject", o.identity.String())
-	y.text("subjectRegExp", o.identityRegExp.String())
+func (o *oneShot) writeIdentity(y *policy.Writer) {
+	y.Open("keyless")
+	y.Line("identities:")
+	y.Text("- issuer", o.issuer.String())
+	y.Text("- issuerRegExp", o.issuerRegExp.String())
+	y.Indent()
+	y.Text("subject", o.identity.String())
+	y.Text("subjectRegExp", o.identityRegExp.String())
 	if o.claims() {
-		y.open("claims")
+		y.Open("claims")
 		for i, c := range workflowClaims {
-			y.text(c[1], o.workflow[i].String())
+			y.Text(c[1], o.workflow[i].String())
 		}
-		y.close()
+		y.Close()
 	}
-	y.depth--
-	y.close()
+	y.Close()
+	y.Close()
 }
 
-func (o *oneShot) writeDemands(y *yamlText, annotations map[string]string) {
-	y.text("signature", o.signature.String())
+func (o *oneShot) writeDemands(y *policy.Writer, annotations map[string]string) {
+	y.Text("signature", o.signature.String())
 	if len(annotations) > 0 {
-		y.open("annotations")
+		y.Open("annotations")
 		for _, key := range slices.Sorted(maps.Keys(annotations)) {
-			y.text(quoted(key), annotations[key])
+			y.Text(policy.Quote(key), annotations[key])
 		}
-		y.close()
+		y.Close()
 	}
 	repository := o.repository()
-	y.text("signedRepository", repository.Mode)
+	y.Text("signedRepository", repository.Mode)
 	if repository.Exact != "" {
-		y.open("signedRepository")
-		y.text("exact", repository.Exact)
-		y.close()
+		y.Open("signedRepository")
+		y.Text("exact", repository.Exact)
+		y.Close()
 	}
 	if o.timestamps {
-		y.line("timestampThreshold: 1")
+		y.Line("timestampThreshold: 1")
 	}
 	if o.insecureIgnoreLog {
-		y.line("insecureIgnoreLog: true")
+		y.Line("insecureIgnoreLog: true")
 	}
 	if o.insecureIgnoreSCT {
-		y.line("insecureIgnoreSCT: true")
+		y.Line("insecureIgnoreSCT: true")
 	}
-	y.text("rekorURL", o.rekorURL.String())
+	y.Text("rekorURL", o.rekorURL.String())
 	if len(o.attestations) > 0 {
-		y.line("attestations:")
+		y.Line("attestations:")
 		for _, kind := range o.attestations {
-			y.text("- predicateType", kind)
+			y.Text("- predicateType", kind)
 		}
 	}
 }
@@ -202,66 +206,6 @@ func shellWord(s string) string {
 		}
 	}
 	return "$'" + b.String() + "'"
-}
-
-// yamlText writes a YAML document line by line. What comes from outside is always quoted, or a block of text that was looked at.
-type yamlText struct {
-	bytes.Buffer
-	depth int
-}
-
-func (y *yamlText) line(s string) { fmt.Fprintf(y, "%*s%s\n", 2*y.depth, "", s) }
-
-// open begins the mapping that is the value of a key.
-func (y *yamlText) open(key string) {
-	y.line(key + ":")
-	y.depth++
-}
-
-func (y *yamlText) close() { y.depth-- }
-
-// text writes a key with its value, and nothing for an empty one.
-func (y *yamlText) text(key, value string) {
-	if value != "" {
-		y.line(key + ": " + quoted(value))
-	}
-}
-
-// block writes a text of several lines that ends with a line break, as it is if that is safe.
-func (y *yamlText) block(key, value string) {
-	inside, whole := strings.CutSuffix(value, "\n")
-	if !whole || strings.TrimSpace(inside) != inside || strings.ContainsFunc(inside, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
-		y.text(key, value)
-		return
-	}
-	y.line(key + ": |")
-	indent := "  "
-	if strings.HasPrefix(key, "- ") {
-		indent = "    "
-	}
-	for line := range strings.SplitSeq(inside, "\n") {
-		y.line(indent + line)
-	}
-}
-
-// quoted writes a text in double quotes, with escapes for what cannot be seen.
-func quoted(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteString(`\` + string(r))
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		case r <= 0xffff:
-			fmt.Fprintf(&b, `\u%04X`, r)
-		default:
-			fmt.Fprintf(&b, `\U%08X`, r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }
 
 // indentedJSON returns JSON with one value a line.
