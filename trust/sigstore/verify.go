@@ -187,6 +187,9 @@ func (c *verifier) verifyByCertificate(p *piece) (*vouched, error) {
 // owner returns who a certificate is for, if the policy wants him. That is decided before any signature is checked: a foreign
 // certificate, of which there may be many, costs little.
 func (c *verifier) owner(cert *x509.Certificate) (trust.Identity, error) {
+	if err := tooManyNames(cert); err != nil {
+		return trust.Identity{}, err
+	}
 	if c.set.pki != nil {
 		name, err := c.set.pki.match(cert)
 		return trust.Identity{Issuer: cert.Issuer.String(), Subject: name}, err
