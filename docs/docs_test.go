@@ -110,11 +110,12 @@ func TestPoliciesOnPagesCanBeRead(t *testing.T) {
 	count := 0
 	for name, content := range pages(t) {
 		for _, m := range block.FindAllStringSubmatch(content, -1) {
-			if !strings.HasPrefix(m[1], "apiVersion: assay.dev/v1") {
+			text, isPolicy := wholePolicy(m[1])
+			if !isPolicy {
 				continue
 			}
 			count++
-			src := policy.Source{Name: name, Data: []byte(m[1]), ReadFile: func(file string) ([]byte, error) {
+			src := policy.Source{Name: name, Data: []byte(text), ReadFile: func(file string) ([]byte, error) {
 				return os.ReadFile(filepath.Join(root, "examples", file))
 			}}
 			p, err := policy.Parse(src, names)
@@ -156,6 +157,17 @@ func TestYAMLOnPagesCanBeRead(t *testing.T) {
 	if settings < 3 {
 		t.Errorf("%d settings of registries on all pages are too few", settings)
 	}
+}
+
+// wholePolicy returns the policy that a block of a page is, or is the attestations of.
+func wholePolicy(block string) (text string, isPolicy bool) {
+	const around = "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: page}\nspec:\n" +
+		"  rules: [{images: ['**'], require: release}]\n  authorities:\n    release:\n      sigstore:\n" +
+		"        keyless: {identities: [{issuer: https://a.example, subject: b}]}\n"
+	if strings.HasPrefix(block, "        attestations:") {
+		return around + block, true
+	}
+	return block, strings.HasPrefix(block, "apiVersion: assay.dev/v1")
 }
 
 func compileAuthority(t *testing.T, page string, a policy.Authority) {

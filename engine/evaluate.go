@@ -127,7 +127,7 @@ func (t *tree) leaf(r *policy.Requirement) *finding {
 	return &finding{standing: Untrusted}
 }
 
-// signers is a sorted set of signers' IDs that together satisfy a requirement.
+// signers is a sorted set of the IDs of signers that together satisfy a requirement; a signer can have several.
 type signers []string
 
 func (s signers) meets(other signers) bool {
@@ -216,7 +216,7 @@ func leafSigners(f *finding) []signers {
 	for i := range f.proofs {
 		var s signers
 		for _, signer := range f.proofs[i].Signers {
-			s = append(s, signer.ID())
+			s = append(s, signer.IDs()...)
 		}
 		slices.Sort(s)
 		sets = addSet(sets, slices.Compact(s))

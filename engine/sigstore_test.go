@@ -3,6 +3,7 @@ package engine_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/registry/registrytest"
+	"github.com/assay-dev/assay/trust"
 )
 
 // recordings are what real tools left in registries; see their README.
@@ -64,7 +67,7 @@ func (w *world) sigstore(require string, keep bool, authorities ...string) {
 		"%ROOT%", quoted(w.recorded("trusted_root_all.json")),
 		"%DEV%", `{identities: [{issuer: "https://accounts.lab.example", subject: dev@lab.example}]}`)
 	w.use(replace.Replace(spec), func(c *engine.Config) {
-		c.TTL, c.RefusalTTL = time.Minute, time.Second
+		c.TTL, c.RefusalTTL, c.Timeout = time.Minute, time.Second, time.Minute
 		if !keep {
 			c.Contents = 1
 		}
@@ -128,5 +131,83 @@ func TestSigstoreAuthoritiesShareRequests(t *testing.T) {
 		if a.Signature == nil {
 			t.Errorf("%s: the verdict has no signature", a.Authority)
 		}
+	}
+}
+
+// TestT45_FloodInPages puts ten thousand referrers that prove nothing before a good one, in a registry that lists them in pages.
+func TestT45_FloodInPages(t *testing.T) {
+	const junk, pages = 10_000, 4
+	w := newWorld(t)
+	ref := w.replay("bundle-key-plain")
+	w.listInPages(ref, junk, pages)
+	ask := func(outcome engine.Outcome, most int) string {
+		t.Helper()
+		w.server.ResetRequests()
+		v := w.want(ref.String(), outcome)
+		if n := len(w.server.Requests()); n > most {
+			t.Errorf("%d requests, want %d at most", n, most)
+		}
+		w.clock.advance(2 * time.Minute)
+		return v.Reason
+	}
+	w.sigstore("key", false, byKey)
+	for range 3 {
+		ask(engine.Allowed, pages+3) // the tag of the other way, and the good one: what is older is not looked at
+	}
+	w.sigstore("other", false, byOther)
+	reason := ask(engine.Denied, pages+1+2+trust.MaxSignatures)
+	if want := fmt.Sprintf("of %d pieces of evidence were looked at", junk+1); !strings.Contains(reason, want) {
+		t.Errorf("got %q, want %q in it", reason, want)
+	}
+	for range 3 {
+		if again := ask(engine.Denied, pages+1+2+trust.MaxSignatures); again != reason {
+			t.Errorf("first %q, then %q", reason, again)
+		}
+	}
+}
+
+// listInPages makes the registry list older referrers, which it does not have, before those that it has.
+func (w *world) listInPages(ref image.Ref, older, pages int) {
+	w.Helper()
+	path := "/v2/" + ref.Repository() + "/referrers/" + ref.Digest().String()
+	answer, err := http.Get("http://" + w.server.Host() + path)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var list struct {
+		SchemaVersion int              `json:"schemaVersion"`
+		MediaType     string           `json:"mediaType"`
+		Manifests     []map[string]any `json:"manifests"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&list); err != nil || len(list.Manifests) == 0 {
+		w.Fatalf("%d referrers, %v", len(list.Manifests), err)
+	}
+	all := make([]map[string]any, 0, older+len(list.Manifests))
+	for i := range older {
+		all = append(all, map[string]any{
+			"mediaType": registrytest.MediaTypeManifest, "artifactType": "application/vnd.dev.sigstore.bundle.v0.3+json", "size": 100,
+			"digest":      image.SHA256(fmt.Append(nil, i)).String(),
+			"annotations": map[string]string{"org.opencontainers.image.created": "2020-01-01T00:00:00Z"},
+		})
+	}
+	all = append(all, list.Manifests...)
+	size := (len(all) + pages - 1) / pages
+	for i := range pages {
+		list.Manifests = all[i*size : min((i+1)*size, len(all))]
+		body, err := json.Marshal(list)
+		if err != nil {
+			w.Fatal(err)
+		}
+		header := http.Header{"Content-Type": {registrytest.MediaTypeIndex}}
+		if i < pages-1 {
+			header.Set("Link", fmt.Sprintf(`<%s?page=%d>; rel="next"`, path, i+1))
+		}
+		query := ""
+		if i > 0 {
+			query = fmt.Sprintf("page=%d", i)
+		}
+		w.server.SetFault(func(r *http.Request) bool { return r.URL.Path == path && r.URL.RawQuery == query },
+			registrytest.Status(http.StatusOK, header, string(body)))
 	}
 }

@@ -19,7 +19,7 @@ type scripted struct{}
 
 type script struct {
 	Answer  string   `yaml:"answer"`
-	Signers []string `yaml:"signers,omitempty"` // "a", or "a+b" for a proof that needs both; each entry is one proof
+	Signers []string `yaml:"signers,omitempty"` // "a", "name/a" with an identity, or "a+b" for a proof that needs both; each entry is one proof
 	Digest  string   `yaml:"digest,omitempty"`  // of the proof, if it is another than the one asked about
 }
 
@@ -73,7 +73,11 @@ func (a *actor) Check(ref image.Ref, _ trust.Evidence, now time.Time) ([]trust.P
 	for _, names := range a.Signers {
 		p := trust.Proof{Digest: digest}
 		for _, name := range strings.Split(names, "+") {
-			p.Signers = append(p.Signers, trust.Signer{Key: name})
+			signer := trust.Signer{Key: name}
+			if subject, key, found := strings.Cut(name, "/"); found {
+				signer = trust.Signer{Key: key, Identity: trust.Identity{Issuer: "provider", Subject: subject}}
+			}
+			p.Signers = append(p.Signers, signer)
 		}
 		proofs = append(proofs, p)
 	}
@@ -114,6 +118,10 @@ const cast = `
     bob: {scripted: {signers: [b]}}
     both: {scripted: {signers: [a, b]}}
     joint: {scripted: {signers: [a+b]}}
+    mail: {scripted: {signers: [dev@acme/c]}}
+    page: {scripted: {signers: [page@acme/c]}}
+    mailAgain: {scripted: {signers: [dev@acme/d]}}
+    bareKey: {scripted: {signers: [c]}}
     unsigned: {scripted: {answer: unsigned}}
     untrusted: {scripted: {answer: untrusted}}
     outage: {scripted: {answer: outage}}
@@ -171,6 +179,10 @@ func TestRequirements(t *testing.T) {
 		{"{atLeast: 2, of: [both, alice]}", engine.Allowed},
 		{"{atLeast: 2, of: [joint, alice]}", engine.Denied},
 		{"{atLeast: 3, of: [alice, bob, both]}", engine.Denied},
+		{"{atLeast: 2, of: [mail, page]}", engine.Denied}, // one key with two names
+		{"{atLeast: 2, of: [mail, bareKey]}", engine.Denied},
+		{"{atLeast: 2, of: [mail, mailAgain]}", engine.Denied},
+		{"{atLeast: 2, of: [page, mailAgain]}", engine.Allowed},
 		{"{atLeast: 2, of: [alice, alice2, outage]}", engine.CouldNotTell},
 		{"{atLeast: 2, of: [alice, {any: [alice2, bob]}]}", engine.Allowed},
 		{"{atLeast: 2, of: [alice, {all: [alice2, bob]}]}", engine.Denied},

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/assay-dev/assay/image"
@@ -237,12 +238,29 @@ type Signer struct {
 	Signature []byte
 }
 
-// ID names a signer so that two proofs by the same one are told from proofs by two: the identity where there is one, else the key.
+// ID names a signer: the identity where there is one, else the key. Whether two signers are one is told by IDs.
 func (s Signer) ID() string {
 	if s.Identity != (Identity{}) {
 		return "identity:" + s.Identity.Issuer + "\x00" + s.Identity.Subject
 	}
 	return "key:" + s.Key
+}
+
+// IDs names a signer by everything that tells it from others: its ID, its key, and where an identity stands behind it, the other names of
+// its certificate. Who shares one of them with another signer is the same one: a certificate with two names makes no two signers of one.
+func (s Signer) IDs() []string {
+	ids := []string{s.ID()}
+	if s.Identity == (Identity{}) {
+		return ids
+	}
+	for _, name := range s.Names {
+		ids = append(ids, Signer{Identity: Identity{Issuer: s.Identity.Issuer, Subject: name}}.ID())
+	}
+	if s.Key != "" {
+		ids = append(ids, Signer{Key: s.Key}.ID())
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // Identity is a subject in the words of the identity provider that vouched for it.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/assay-dev/assay/image"
@@ -98,6 +99,37 @@ func TestSignerID(t *testing.T) {
 	} {
 		if got := c.a.ID() == c.b.ID(); got != c.same {
 			t.Errorf("%+v and %+v: same = %v, want %v", c.a, c.b, got, c.same)
+		}
+	}
+}
+
+// T9: one key under two names, and one person with two keys, are one signer.
+func TestT9_SignersAreToldApart(t *testing.T) {
+	mail, page := Identity{Issuer: "i", Subject: "dev@acme.example"}, Identity{Issuer: "i", Subject: "https://acme.example/dev"}
+	both := []string{mail.Subject, page.Subject}
+	for name, c := range map[string]struct {
+		a, b Signer
+		same bool
+	}{
+		"one key":                                 {Signer{Key: "SHA256:a"}, Signer{Key: "SHA256:a"}, true},
+		"two keys":                                {Signer{Key: "SHA256:a"}, Signer{Key: "SHA256:b"}, false},
+		"one identity, two keys":                  {Signer{Key: "SHA256:a", Identity: mail}, Signer{Key: "SHA256:b", Identity: mail}, true},
+		"two identities, one key":                 {Signer{Key: "SHA256:a", Identity: mail}, Signer{Key: "SHA256:a", Identity: page}, true},
+		"an identity and the same key bare":       {Signer{Key: "SHA256:a", Identity: mail}, Signer{Key: "SHA256:a"}, true},
+		"two identities, two keys":                {Signer{Key: "SHA256:a", Identity: mail}, Signer{Key: "SHA256:b", Identity: page}, false},
+		"two certificates with both names":        {Signer{Key: "SHA256:a", Identity: mail, Names: both}, Signer{Key: "SHA256:b", Identity: page, Names: both}, true},
+		"one of two names":                        {Signer{Key: "SHA256:a", Identity: mail, Names: both}, Signer{Key: "SHA256:b", Identity: page}, true},
+		"one name by two providers":               {Signer{Key: "SHA256:a", Identity: mail}, Signer{Key: "SHA256:b", Identity: Identity{Issuer: "other", Subject: mail.Subject}}, false},
+		"names that no provider stands behind":    {Signer{Key: "SHA256:a", Names: both}, Signer{Key: "SHA256:b", Names: both}, false},
+		"identities without a key":                {Signer{Identity: mail}, Signer{Identity: page}, false},
+		"an identity that is called like the key": {Signer{Key: "SHA256:a", Identity: Identity{Issuer: "i", Subject: "SHA256:b"}}, Signer{Key: "SHA256:b"}, false},
+	} {
+		got := slices.ContainsFunc(c.a.IDs(), func(id string) bool { return slices.Contains(c.b.IDs(), id) })
+		if got != c.same {
+			t.Errorf("%s: same = %v, want %v", name, got, c.same)
+		}
+		if !slices.IsSorted(c.a.IDs()) {
+			t.Errorf("%s: %q is not sorted", name, c.a.IDs())
 		}
 	}
 }

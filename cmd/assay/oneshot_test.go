@@ -7,7 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,9 +50,17 @@ func newTrustFiles(t *testing.T) trustFiles {
 	}
 	_, certificate, _ := strings.Cut(string(roots), "-----BEGIN ") // without the text before it
 	f.rootsPEM = "-----BEGIN " + certificate
-	f.trustedRootJSON = "{\n  \"mediaType\": \"application/vnd.dev.sigstore.trustedroot+json;version=0.1\",\n  \"tlogs\": []\n}\n"
+	embedded, err := os.ReadFile(embeddedFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var indented, flat bytes.Buffer
+	if err := errors.Join(json.Indent(&indented, bytes.TrimSpace(embedded), "", "  "), json.Indent(&flat, bytes.TrimSpace(embedded), "", "")); err != nil {
+		t.Fatal(err)
+	}
+	f.trustedRootJSON = indented.String() + "\n"
 	f.key, f.key2, f.private = write("cosign.pub", f.keyPEM), write("second.pub", "a text around it\n"+f.key2PEM+"more\n"), write("cosign.key", private)
-	f.roots, f.trustedRoot = write("ca.pem", string(roots)), write("trusted_root.json", "  "+strings.ReplaceAll(f.trustedRootJSON, "\n  ", "\n"))
+	f.roots, f.trustedRoot = write("ca.pem", string(roots)), write("trusted_root.json", "  "+flat.String())
 	return f
 }
 
@@ -134,8 +144,8 @@ func TestOneShotPolicies(t *testing.T) {
 		{"a key from standard input", []string{"--key", "-"}, withKey(func(*sigstore.Options) {})},
 		{"a key from the environment", []string{"--key", "env://COSIGN_PUBLIC_KEY"}, withKey(func(*sigstore.Options) {})},
 		{"a key in a KMS", []string{"--key", "hashivault://release"}, withKey(func(o *sigstore.Options) { o.Key = &sigstore.KeyOptions{KMS: "hashivault://release"} })},
-		{"several keys", []string{"--key", f.key, "--key=" + f.key2, "--key", "awskms:///alias/release"}, withKey(func(o *sigstore.Options) {
-			o.Key, o.Keys = nil, []sigstore.KeyOptions{{PEM: f.keyPEM}, {PEM: f.key2PEM}, {KMS: "awskms:///alias/release"}}
+		{"several keys", []string{"--key", f.key, "--key=" + f.key2, "--key", "hashivault://release"}, withKey(func(o *sigstore.Options) {
+			o.Key, o.Keys = nil, []sigstore.KeyOptions{{PEM: f.keyPEM}, {PEM: f.key2PEM}, {KMS: "hashivault://release"}}
 		})},
 		{"an identity", identity, keyless(who)},
 		{"expressions", []string{"--certificate-identity-regexp", `https://github\.com/acme/.*`, "--certificate-oidc-issuer-regexp", `https://.*\.example`},

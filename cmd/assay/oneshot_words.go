@@ -25,7 +25,11 @@ func (f *flagged) Unwrap() error { return f.error }
 
 // told turns an error about the policy that the flags stand for into one about the flags.
 func (o *oneShot) told(err error) error {
-	return withHint(usageError("%w", &flagged{error: err, text: o.words(err.Error())}), "--print-policy prints the policy that the flags stand for")
+	told := usageError("%w", &flagged{error: err, text: o.words(err.Error())})
+	if o.print {
+		return told
+	}
+	return withHint(told, "--print-policy prints the policy that the flags stand for")
 }
 
 // words writes flags in the place of the policy's fields: nobody wrote that policy, so a position in it says nothing.

@@ -32,8 +32,11 @@ func runWith(t *testing.T, env map[string]string, args ...string) result {
 // Nobody wrote the policy that flags stand for: messages name the flags.
 func TestOneShotMessagesNameFlags(t *testing.T) {
 	f := newTrustFiles(t)
-	nowhere := filepath.Join(t.TempDir(), "none.json")
+	nowhere, bare := filepath.Join(t.TempDir(), "none.json"), filepath.Join(t.TempDir(), "bare.json")
 	if err := os.WriteFile(nowhere, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(bare, []byte(`{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1", "tlogs": []}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	key := []string{"--key", f.key}
@@ -43,7 +46,7 @@ func TestOneShotMessagesNameFlags(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"a root without logs", append([]string{"--trusted-root", f.trustedRoot}, key...), "assay: --trusted-root: "},
+		{"a root without logs", append([]string{"--trusted-root", bare}, key...), "assay: --trusted-root: "},
 		{"a root that is none", append([]string{"--trusted-root", nowhere}, key...), "assay: --trusted-root: "},
 		{"a key that is too weak", []string{"--key", "env://WEAK"}, `assay: --key "env://WEAK": `},
 		{"the second key", append([]string{"--key", f.key2}, "--key", "env://WEAK"), `assay: --key "env://WEAK": `},
@@ -62,6 +65,17 @@ func TestOneShotMessagesNameFlags(t *testing.T) {
 				t.Errorf("got exit %d\n%s%s\nwant %q", r.code, r.stdout, r.stderr, row.want)
 			}
 		})
+	}
+}
+
+// What is printed can be used: flags that make no policy that the engine takes print none.
+func TestOneShotPrintsWhatCanBeUsed(t *testing.T) {
+	f := newTrustFiles(t)
+	refused(t, `--attestation "slsaprovenanc": "slsaprovenanc" is neither`, "--key", f.key, "--attestation", "slsaprovenanc")
+	refused(t, `--key "awskms:///alias/release": `, "--key", "awskms:///alias/release")
+	refused(t, "--certificate-identity-regexp: ", "--certificate-oidc-issuer=https://a.example", "--certificate-identity-regexp="+strings.Repeat("a", 5000))
+	if r := printed(t, "", nil, "--key", f.key, "--attestation", "slsaprovenanc"); strings.Contains(r.stderr, "hint: --print-policy") {
+		t.Errorf("a hint that was followed already: %s", r.stderr)
 	}
 }
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -77,6 +79,9 @@ func (a *app) trustInit(ctx context.Context, o *trustOptions, t material.TUF) er
 	}
 	fmt.Fprintf(a.stderr, "assay: fetching %s\n", plain(t.Mirror))
 	source, err := k.Init(ctx, t)
+	if pathError := (*fs.PathError)(nil); errors.As(err, &pathError) {
+		err = withHint(err, "name another folder with --cache")
+	}
 	if err != nil {
 		return &exitError{code: exitCannotTell, err: err}
 	}

@@ -164,6 +164,11 @@ func TestTrustUpdateFails(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(folder, "cache", "remote.json")); err == nil {
 		t.Error("a mirror that cannot be fetched became the default")
 	}
+	blocked := filepath.Join(folder, "file")
+	must(t, os.WriteFile(blocked, nil, 0o600))
+	if r = trustAt(t, embedded, nil, "init", "--mirror", server.URL, "--root", root, "--cache", blocked); r.code != exitCannotTell || !strings.Contains(r.stderr, "hint: name another folder with --cache") {
+		t.Errorf("got exit %d\n%s", r.code, r.stderr)
+	}
 	if r = trustAt(t, embedded, nil, "init", "--mirror", server.URL, "--root", root); r.code != exitCannotTell || !strings.Contains(r.stderr, "no folder") {
 		t.Errorf("got exit %d\n%s", r.code, r.stderr)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/registry"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -163,6 +164,9 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 		return err
 	}
 	if o.trust.print {
+		if err := a.usable(policies); err != nil {
+			return o.told(err)
+		}
 		return a.printPolicy(document)
 	}
 	images, err := a.images(o.imagesFile, args)
@@ -254,6 +258,21 @@ func (o *verifyOptions) loadPolicies() ([]*policy.Policy, error) {
 	}
 	others, err := loadPolicies(files)
 	return append([]*policy.Policy{p}, others...), err
+}
+
+// usable has the engine make the authorities of policies, as it would to decide: what is printed is a policy that it takes.
+func (a *app) usable(policies []*policy.Policy) error {
+	keeper, err := a.keeper()
+	if err != nil {
+		return err
+	}
+	client, err := registry.New(registry.Config{})
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	_, err = a.makeEngine(policies, client, keeper, 0)
+	return err
 }
 
 func (a *app) printPolicy(document []byte) error {

@@ -113,10 +113,10 @@ func latest(candidates []attested) []attested {
 func (d *demand) satisfied(x *examination, c attested) error {
 	if d.maxAge > 0 {
 		switch {
-		case c.age.IsZero() && !c.signedAt.IsZero():
-			return errors.New("only time stamps say how old it is, and an old signature by a lasting key can be stamped anew; compare a time in the predicate by a condition")
-		case c.age.IsZero():
+		case c.age.IsZero() && c.signedAt.IsZero():
 			return errors.New("no trusted time says how old it is")
+		case c.age.IsZero() || renewable(c.piece.cert):
+			return errors.New("an old signature by a lasting key can be stamped and logged anew, so that nothing says how old it is; compare a time in the predicate by a condition")
 		case x.now.Sub(c.age) >= d.maxAge:
 			return fmt.Errorf("signed at %s, more than %s ago", stamp(c.age), d.maxAge)
 		}

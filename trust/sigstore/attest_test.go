@@ -108,15 +108,24 @@ func TestMaxAge(t *testing.T) {
 			t.Errorf("expires %s, want %s", proofs[0].Expires, until)
 		}
 	}
-	// T19: a time that nobody who counts gives makes nothing young.
-	tiles := scan(true, 5, bare(ecKey(elliptic.P256())))
-	tiles.logs = l.tiles[:1]
-	a = newAuthority(t, l.keyed(tiles.by, scanned(AttestationOptions{MaxAge: 24 * time.Hour})))
-	check(t, a, now, "no trusted time says how old it is", l.sign(app, tiles))
-	tiles.stamps = l.tsa[:1]
-	check(t, a, signed.Add(time.Hour), "can be stamped anew", l.sign(app, tiles))
-	tiles.stamps = foreign().tsa[:1]
-	check(t, a, signed.Add(time.Hour), "no trusted time says how old it is", l.sign(app, tiles))
+	// T19: a time that nobody who counts gives makes nothing young, nor does one that anybody can have.
+	a = newAuthority(t, l.own(withIntermediate, scanned(AttestationOptions{MaxAge: 24 * time.Hour})))
+	check(t, a, now, "", l.sign(app, scan(true, 5, l.person(leaf{}))))
+	lasting := scan(true, 5, l.lasting())
+	check(t, a, signed.Add(time.Hour), "stamped and logged anew", l.sign(app, lasting))
+	lasting.stamps = l.tsa[:1]
+	check(t, a, signed.Add(time.Hour), "stamped and logged anew", l.sign(app, lasting))
+	lasting.logs, lasting.stamps = []*rekorLog{}, foreign().tsa[:1]
+	a = newAuthority(t, l.own(ignoreLog, withIntermediate, scanned(AttestationOptions{MaxAge: 24 * time.Hour})))
+	check(t, a, signed.Add(time.Hour), "no trusted time says how old it is", l.sign(app, lasting))
+}
+
+// withIntermediate is for bundles, which bring no chain.
+func withIntermediate(o *Options) { o.PKI.Intermediates = pemOf(home().inter.cert) }
+
+// lasting is somebody whose certificate is valid for a year.
+func (l *lab) lasting() *signer {
+	return l.person(leaf{edits: []edit{during(signed, signed.Add(year))}})
 }
 
 // Each way to satisfy an authority is a proof of its own, so that a revoked signer does not hide another one; there are not too many.

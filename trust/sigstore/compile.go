@@ -357,13 +357,14 @@ func (c *compiler) sufficiency() error {
 	if err != nil {
 		return nil //nolint:nilerr // fetched later: then it is told at each decision
 	}
+	logs, authorities := r.Witnesses()
 	for _, want := range []struct {
 		what    string
 		has     int
 		demands int
 	}{
-		{"transparency logs", len(r.RekorLogs()), c.made.demands.logs},
-		{"time-stamp authorities", len(r.TimestampingAuthorities()), c.made.demands.stamps},
+		{"transparency logs", logs, c.made.demands.logs},
+		{"time-stamp authorities", authorities, c.made.demands.stamps},
 		{"certificate transparency logs", len(r.CTLogs()), c.made.maxSCTs()},
 		{"certificate authorities", len(r.FulcioCertificateAuthorities()), c.made.fulcios()},
 	} {

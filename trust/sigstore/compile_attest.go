@@ -51,10 +51,17 @@ func (c *compiler) attestation(at string, o *AttestationOptions) (demand, error)
 		c.made.sets = append(c.made.sets, set)
 		d.signer = set
 	}
+	if d.maxAge > 0 && !d.signer.byCertificate() {
+		return d, c.Errorf(at+"maxAge", "%s", ageOfKeys)
+	}
 	conditions, err := c.conditions(at, o.Conditions)
 	d.conditions = conditions
 	return d, err
 }
+
+// ageOfKeys says why the age of what a bare key signed cannot be bounded.
+const ageOfKeys = "nobody can tell how old a bare key's signature is: it can be stamped and logged anew; " +
+	`remove it and compare a time in the predicate, as in the condition now - timestamp(predicate.metadata.scanFinishedOn) < duration("168h")`
 
 func (c *compiler) conditions(at string, all []ConditionOptions) (statement.Conditions, error) {
 	list := make([]statement.Condition, len(all))

@@ -109,6 +109,8 @@ func TestCompileErrors(t *testing.T) {
 		"T16 a scheme alone":                      {keyless, demand(AttestationOptions{PredicateType: "https://"}), "is neither a short name nor a URI"},
 		"T16 the type of signatures":              {keyless, demand(AttestationOptions{PredicateType: "https://sigstore.dev/cosign/sign/v1"}), "section.attestations[0].predicateType: is that of signatures"},
 		"an age below zero":                       {keyless, demand(AttestationOptions{PredicateType: "link", MaxAge: -1}), "section.attestations[0].maxAge: is negative"},
+		"T19 the age of what a key signs":         {keyed, demand(AttestationOptions{PredicateType: "link", MaxAge: 1}), "section.attestations[0].maxAge: nobody can tell how old a bare key's signature is"},
+		"T19 the age of what another key signs":   {keyless, demand(AttestationOptions{PredicateType: "link", MaxAge: 1, SignedBy: &keyed.SignerOptions}), "section.attestations[0].maxAge: nobody can tell"},
 		"an attestation by nobody":                {keyless, demand(AttestationOptions{PredicateType: "link", SignedBy: &SignerOptions{}}), "section.attestations[0].signedBy: nobody is trusted"},
 		"an attestation by somebody unknown":      {keyless, demand(AttestationOptions{PredicateType: "link", SignedBy: &SignerOptions{Key: &KeyOptions{PEM: "x"}}}), "section.attestations[0].signedBy.key: "},
 		"a condition that is none":                {keyless, demand(AttestationOptions{PredicateType: "link", Conditions: []ConditionOptions{{CEL: "true"}, {CEL: "1 +"}}}), "section.attestations[0].conditions"},

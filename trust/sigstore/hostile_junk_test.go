@@ -1,10 +1,12 @@
 package sigstore
 
 import (
+	"bytes"
 	"crypto/elliptic"
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +119,15 @@ func TestT13_SHA512(t *testing.T) {
 	publish(t, &src, ref, l.sign(ref, signing{shape: bundleSignature, digest: d}))
 	proofs, err := find(t, newAuthority(t, l.keyless()), &src, ref)
 	expect(t, proofs, err, "")
+}
+
+// a digest that calls itself by another function: only SHA-256 of the manifest is the image's digest.
+func TestT13_FunctionOfAMessage(t *testing.T) {
+	l := home()
+	p := l.sign(app, signing{shape: bundleMessage})
+	check(t, newAuthority(t, l.keyless()), now, "", p)
+	p.Bytes = bytes.Replace(p.Bytes, []byte(`"SHA2_256"`), []byte(`"SHA3_256"`), 1)
+	check(t, newAuthority(t, l.keyless()), now, "signature over a digest of type SHA3_256", p)
 }
 
 // a copy without its log entry makes every decision depend on the log.
@@ -287,6 +298,46 @@ func TestT45_ManyAttestationsInABareList(t *testing.T) {
 		if n := src.Requests(); n > maxAnnotated+2*trust.MaxSignatures+4 {
 			t.Errorf("%d requests", n)
 		}
+	}
+}
+
+// What a long list does not tell is asked for a part of it only.
+func TestT43_BareListsAreReadInPart(t *testing.T) {
+	l := home()
+	src := &watched{Source: new(trusttest.Source)}
+	src.listed = func(all []trust.Descriptor) []trust.Descriptor {
+		for i := range all {
+			all[i].Annotations = nil
+		}
+		return all
+	}
+	strange := l.sign(app, signing{shape: bundleSignature, by: l.nobody()})
+	for i := range 3 * maxAnnotated {
+		p := strange
+		p.annotations = map[string]string{"number": fmt.Sprint(i)}
+		publish(t, src.Source, app, p)
+	}
+	_, err := find(t, newAuthority(t, l.keyless()), src, app)
+	if !trust.IsNo(err) {
+		t.Errorf("error = %v, want a no", err)
+	}
+	if n := src.Requests(); n > maxAnnotated+2*trust.MaxSignatures+2 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// A manifest that refers to the image holds some layers with evidence, not as many as somebody likes.
+func TestT43_LayersOfAReferrer(t *testing.T) {
+	l := home()
+	for n, want := range map[int]string{maxLayers: "", maxLayers + 1: "5 layers with evidence, at most 4 are looked at"} {
+		var src trusttest.Source
+		good := l.sign(app, signing{shape: bundleSignature})
+		blob := map[string]any{"mediaType": good.MediaType, "digest": src.PutBlob(app, good.Bytes).String(), "size": len(good.Bytes)}
+		m := referrer(app, good, blob)
+		m["layers"] = slices.Repeat([]any{blob}, n)
+		src.PutManifest(app.At(app.Digest()), typeOCIManifest, mustJSON(m))
+		proofs, err := find(t, newAuthority(t, l.keyless()), &src, app)
+		expect(t, proofs, err, want)
 	}
 }
 

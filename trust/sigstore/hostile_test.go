@@ -2,12 +2,16 @@ package sigstore
 
 import (
 	"context"
+	"crypto"
 	"crypto/elliptic"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"math/big"
 	"net/url"
 	"slices"
 	"strings"
@@ -88,37 +92,87 @@ func TestT27_JunkDoesNotTakeASum(t *testing.T) {
 	expect(t, proofs, err, "")
 }
 
-// an old attestation becomes young by a stamp that anybody can have.
+// an old attestation becomes young by a stamp that anybody can have, or by another spelling of it in the log.
 func TestT19_AgeCannotBeRenewed(t *testing.T) {
 	l := home()
-	key := bare(ecKey(elliptic.P256()))
+	someone := l.lasting()
 	late := signed.Add(100 * 24 * time.Hour)
-	old := scan(true, 1, key) // signed and logged on day 0
-	old.prove, old.stamps = "proof", l.tsa[:1]
-	old.stamped = nil
-	old.made = func(m *made) { m.stamps = [][]byte{l.tsa[0].stamp(m.signature, late)} } // attacker's stamp, the promise left out
-	bad := scan(false, 5, key)
+	old := scan(true, 1, someone) // signed and logged on day 0
+	stamped := old
+	stamped.prove, stamped.stamps = "proof", l.tsa[:1]
+	stamped.made = func(m *made) { m.stamps = [][]byte{l.tsa[0].stamp(m.signature, late)} } // attacker's stamp, the promise left out
+	bad := scan(false, 5, someone)
 	bad.at = signed.Add(24 * time.Hour)
-	for name, o := range map[string]AttestationOptions{
-		"maxAge": {MaxAge: 24 * time.Hour}, "latest": {Conditions: passedOnly},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a := newAuthority(t, l.keyed(key, scanned(o)))
-			all := []publication{l.sign(app, old)}
-			if name == "latest" {
-				all = append(all, l.sign(app, bad))
-			}
-			proofs, err := a.Check(app, items(all...), late.Add(time.Minute))
-			wantNo(t, proofs, err, "")
-		})
+	check := func(t *testing.T, o AttestationOptions, want string, all ...publication) {
+		t.Helper()
+		proofs, err := newAuthority(t, l.own(withIntermediate, scanned(o))).Check(app, items(all...), late.Add(time.Minute))
+		expect(t, proofs, err, want)
 	}
+	t.Run("maxAge, a stamp", func(t *testing.T) {
+		check(t, AttestationOptions{MaxAge: 24 * time.Hour}, "stamped and logged anew", l.sign(app, stamped))
+	})
+	t.Run("latest, a stamp", func(t *testing.T) {
+		check(t, AttestationOptions{Conditions: passedOnly}, "is not true", l.sign(app, stamped), l.sign(app, bad))
+	})
+	relogged := l.relogged(t, old, late)
+	t.Run("maxAge, another signature of an ECDSA key", func(t *testing.T) {
+		check(t, AttestationOptions{Conditions: passedOnly}, "", relogged[1]) // the log and the key stand behind it
+		check(t, AttestationOptions{MaxAge: 24 * time.Hour}, "stamped and logged anew", relogged[1])
+	})
+	t.Run("latest, another signature beside the first", func(t *testing.T) {
+		check(t, AttestationOptions{Conditions: passedOnly}, "is not true", l.sign(app, bad), relogged[0], relogged[1])
+	})
+}
+
+// relogged is a signature, and what whoever sees it can have logged later: of an ECDSA signature (r, s), which is in the log already,
+// the signature (r, -s), which holds as well and is not.
+func (l *lab) relogged(t *testing.T, s signing, at time.Time) [2]publication {
+	t.Helper()
+	var statement, signature []byte
+	s.payload = func(made []byte) []byte {
+		if statement == nil {
+			statement = made
+		}
+		return statement
+	}
+	s.made = func(m *made) { signature = m.signature }
+	first := l.sign(app, s)
+	s.at, s.by = at, &signer{key: fixedSigner{s.by.key, func() []byte { return otherRoot(t, signature) }}, cert: s.by.cert, chain: s.by.chain}
+	s.made = func(m *made) {
+		if string(m.signature) == string(signature) {
+			t.Fatal("the same signature")
+		}
+	}
+	return [2]publication{first, l.sign(app, s)}
+}
+
+// fixedSigner is a key that makes a signature which was made before.
+type fixedSigner struct {
+	crypto.Signer
+	signature func() []byte
+}
+
+// Sign implements crypto.Signer.
+func (f fixedSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return f.signature(), nil
+}
+
+// otherRoot returns the other signature that holds where a signature of a key on P-256 does.
+func otherRoot(t *testing.T, signature []byte) []byte {
+	t.Helper()
+	var both struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(signature, &both); err != nil {
+		t.Fatal(err)
+	}
+	both.S.Sub(elliptic.P256().Params().N, both.S)
+	return must(asn1.Marshal(both))
 }
 
 // the age of one demand ends a proof by an attestation for another demand.
 func TestT6_AgeOfAnotherDemand(t *testing.T) {
 	l := home()
-	one, two := bare(ecKey(elliptic.P256())), bare(ecKey(elliptic.P256()))
-	o := l.keyed(one, func(all *Options) {
+	one, two := l.person(leaf{}), bare(ecKey(elliptic.P256()))
+	o := l.keyless(func(all *Options) {
 		all.Signature = "none"
 		all.Attestations = []AttestationOptions{
 			{PredicateType: scanType, MaxAge: 48 * time.Hour},

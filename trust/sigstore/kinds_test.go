@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"net"
 	"testing"
@@ -82,5 +83,23 @@ func TestSubjectAlternativeNames(t *testing.T) {
 				check(t, newAuthority(t, l.own(func(o *Options) { o.PKI.Names = []NameOptions{c.rule} })), now, "", l.sign(app, signing{by: by}))
 			}
 		})
+	}
+}
+
+// T19: a certificate that says something critical which nobody reads proves nothing, also where its name is of a kind that Go does not read.
+func TestT19_CriticalExtensions(t *testing.T) {
+	l := home()
+	const name = "build!acme.example"
+	critical := func(value bool) edit {
+		return func(c *x509.Certificate) {
+			c.URIs = nil
+			c.ExtraExtensions = append([]pkix.Extension{
+				*must(cryptoutils.MarshalOtherNameSAN(name, true)), {Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: value, Value: []byte{5, 0}},
+			}, c.ExtraExtensions...)
+		}
+	}
+	for value, want := range map[bool]string{false: "", true: "unhandled critical extension"} {
+		a := newAuthority(t, l.keyless(func(o *Options) { o.Keyless.Identities[0].Subject = name }))
+		check(t, a, now, want, l.sign(app, signing{by: l.person(leaf{edits: []edit{critical(value)}})}))
 	}
 }

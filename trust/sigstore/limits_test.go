@@ -43,6 +43,8 @@ func TestT43_PartsOfAPiece(t *testing.T) {
 		"too long a chain in a bundle":      {signing{shape: bundleSignature, version: "0.2", made: chain(trust.MaxChain)}, "11 certificates, at most 10 are looked at"},
 		"too long a chain of a certificate": {signing{shape: legacyAttestation, made: chain(trust.MaxChain)}, "11 certificates"},
 		"a proof of great length":           {signing{shape: bundleSignature, made: longProof(100_000)}, "log"},
+		"as many names as may be":           {signing{by: l.person(leaf{edits: []edit{uris(slices.Repeat([]string{workflow}, maxNames)...)}})}, ""},
+		"too many names":                    {signing{by: l.person(leaf{edits: []edit{uris(slices.Repeat([]string{workflow}, maxNames+1)...)}})}, "101 subject alternative names"},
 		"an unknown version":                {signing{shape: bundleSignature, version: "0.4"}, "bundle"},
 		"version 0.1 without a promise":     {signing{shape: bundleSignature, version: "0.1", prove: "proof"}, "without the log's promise"},
 		"version 0.2 without a proof":       {signing{shape: bundleSignature, version: "0.2", prove: "promise"}, "without a proof of inclusion"},

@@ -1,6 +1,7 @@
 package sigstore
 
 import (
+	"crypto/elliptic"
 	"testing"
 	"time"
 )
@@ -14,6 +15,7 @@ func attestationRows() rows {
 		"AttestationOptions.Select": scanRow(AttestationOptions{Select: "any", Conditions: []ConditionOptions{{CEL: "predicate.passed == true"}}}, func(w *weighed) {
 			w.options.Attestations[0].Select = "all"
 		}, "is not true"),
+		"AttestationOptions.SignedBy": signedByRow,
 		"AttestationOptions.MaxAge": scanRow(AttestationOptions{MaxAge: 25 * time.Hour}, func(w *weighed) {
 			w.options.Attestations[0].MaxAge = time.Hour
 		}, "more than 1h0m0s ago"),
@@ -24,6 +26,25 @@ func attestationRows() rows {
 		"ConditionOptions.Message": scanRow(AttestationOptions{Select: "any", Conditions: []ConditionOptions{{CEL: "predicate.passed == true", Message: "unused"}}}, func(w *weighed) {
 			w.options.Attestations[0].Conditions = []ConditionOptions{{CEL: "predicate.passed == 7", Message: "the scan must have passed"}}
 		}, "the scan must have passed"),
+	}
+}
+
+// signedByRow publishes a scan by the scanner, and flips it to one by who signs the image.
+func signedByRow(_ *testing.T, p route) row {
+	scanner, shape := bare(ecKey(elliptic.P256())), legacyAttestation
+	if p.shape.bundles() {
+		shape = bundleAttestation
+	}
+	by := func(s *signer) []signing {
+		return []signing{{shape: shape, by: s, predicateType: scanType, predicate: map[string]any{}}}
+	}
+	return row{
+		policy: func(all *Options) {
+			all.Attestations = []AttestationOptions{{PredicateType: scanType, SignedBy: &SignerOptions{Key: &KeyOptions{PEM: pemKey(scanner.key.Public())}}}}
+		},
+		more: by(scanner),
+		flip: func(w *weighed) { w.more = by(everyone()) },
+		want: "carries a certificate, and a bare key is wanted",
 	}
 }
 

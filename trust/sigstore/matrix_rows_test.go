@@ -153,6 +153,7 @@ func signerRows() rows {
 		"IdentityOptions.IssuerRegExp":  identityRow(func(o *IdentityOptions) { o.Issuer, o.IssuerRegExp = "", `https://issuer\.example` }, leaf{issuer: "https://other.example"}, "issuer is"),
 		"IdentityOptions.Subject":       identityRow(func(*IdentityOptions) {}, leaf{edits: []edit{uris("https://other.example")}}, "subject is"),
 		"IdentityOptions.SubjectRegExp": identityRow(func(o *IdentityOptions) { o.Subject, o.SubjectRegExp = "", `https://git\.example/.*` }, leaf{edits: []edit{uris("https://other.example")}}, "subject is"),
+		"SignerOptions.Keys":            keysRow,
 		"KeyOptions.PEM":                keyRow(func(_ *testing.T, k *signer, w *weighed) { w.options.Key = &KeyOptions{PEM: pemKey(k.key.Public())} }),
 		"KeyOptions.File": keyRow(func(_ *testing.T, k *signer, w *weighed) {
 			w.options.Key, w.files = &KeyOptions{File: "cosign.pub"}, map[string][]byte{"cosign.pub": []byte(pemKey(k.key.Public()))}
@@ -212,6 +213,20 @@ func keyRow(give func(t *testing.T, k *signer, w *weighed)) func(*testing.T, rou
 			flip:     func(w *weighed) { give(t, other, w) },
 			want:     "not signed by the key of the policy",
 		}
+	}
+}
+
+// keysRow gives the policy two keys, and flips the one that signs.
+func keysRow(*testing.T, route) row {
+	mine := bare(ecKey(elliptic.P256()))
+	with := func(s *signer) []KeyOptions {
+		return []KeyOptions{{PEM: pemKey(ecKey(elliptic.P256()).Public())}, {PEM: pemKey(s.key.Public())}}
+	}
+	return row{
+		policy:   func(o *Options) { o.SignerOptions = SignerOptions{Keys: with(mine)} },
+		evidence: func(s *signing) { s.by = mine },
+		flip:     func(w *weighed) { w.options.Keys = with(bare(ecKey(elliptic.P256()))) },
+		want:     "not signed by any of the 2 keys of the policy",
 	}
 }
 

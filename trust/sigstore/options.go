@@ -155,7 +155,7 @@ type AttestationOptions struct {
 	PredicateType string             `yaml:"predicateType" required:"true" min:"1" doc:"type of the predicate, exactly, or one of cosign's short names: slsaprovenance, slsaprovenance02, slsaprovenance1, spdx, spdxjson, cyclonedx, link, vuln, openvex, custom"`
 	SignedBy      *SignerOptions     `yaml:"signedBy,omitempty" doc:"who must have signed it; by default who must have signed the image"`
 	Select        string             `yaml:"select,omitempty" enum:"latest,any,all" doc:"of several that are signed well: the latest (default), any or all must satisfy age and conditions"`
-	MaxAge        time.Duration      `yaml:"maxAge,omitempty" min:"1" doc:"signed at most this long ago, by a trusted time"`
+	MaxAge        time.Duration      `yaml:"maxAge,omitempty" min:"1" doc:"signed at most this long ago, by a trusted time; for certificates that are valid for a day at most, since signatures by lasting keys can be given a new time"`
 	Conditions    []ConditionOptions `yaml:"conditions,omitempty" min:"1" doc:"CEL expressions over predicate, image and now; all must be true"`
 }
 

@@ -58,6 +58,17 @@ type subject struct {
 	claims certificate.Extensions
 }
 
+// maxNames bounds the subject alternative names of a signer's certificate; Fulcio writes one.
+const maxNames = 100
+
+// tooManyNames refuses certificates with more names than are looked at: whoever signs is compared with others by all of them.
+func tooManyNames(c *x509.Certificate) error {
+	if n := len(c.DNSNames) + len(c.EmailAddresses) + len(c.IPAddresses) + len(c.URIs); n > maxNames {
+		return fmt.Errorf("the certificate has %d subject alternative names, at most %d are looked at", n, maxNames)
+	}
+	return nil
+}
+
 // subjectOf reads a certificate of Fulcio's or of an own authority.
 func subjectOf(c *x509.Certificate) (subject, error) {
 	extensions, err := certificate.ParseExtensions(c.Extensions)

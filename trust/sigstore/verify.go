@@ -28,7 +28,7 @@ type demands struct {
 type vouched struct {
 	signer   trust.Signer
 	signedAt time.Time // the earliest trusted time; zero: none
-	age      time.Time // the earliest trusted time that nobody can renew; zero: none
+	age      time.Time // the earliest trusted time that is not a time stamp alone, by which the latest is told; zero: none
 	log      []trust.LogEntry
 	// from and until bound the time in which the result holds, where a certificate had to be valid now; zero: for ever.
 	from, until time.Time
@@ -187,6 +187,9 @@ func (c *verifier) verifyByCertificate(p *piece) (*vouched, error) {
 // owner returns who a certificate is for, if the policy wants him. That is decided before any signature is checked: a foreign
 // certificate, of which there may be many, costs little.
 func (c *verifier) owner(cert *x509.Certificate) (trust.Identity, error) {
+	if err := tooManyNames(cert); err != nil {
+		return trust.Identity{}, err
+	}
 	if c.set.pki != nil {
 		name, err := c.set.pki.match(cert)
 		return trust.Identity{Issuer: cert.Issuer.String(), Subject: name}, err
@@ -289,8 +292,9 @@ func withoutOtherName(c *x509.Certificate) *x509.Certificate {
 // maxShort is how long a certificate is valid at most that by itself bounds when it signed; Fulcio's are valid for ten minutes.
 const maxShort = 24 * time.Hour
 
-// renewable reports whether anybody can have an old signature time-stamped anew. Who signed with a short-lived certificate signed while it
-// was valid, whenever the stamp was made; a log does not take one signature twice.
+// renewable reports whether anybody can give an old signature a new time: a time-stamp authority stamps anything, and a log, which takes
+// nothing twice, takes the same signature in another spelling of its envelope, or with the other root of an ECDSA signature, as a new
+// one. Who signed with a short-lived certificate signed while it was valid, whatever is said later.
 func renewable(cert *x509.Certificate) bool {
 	return cert == nil || cert.NotAfter.Sub(cert.NotBefore) > maxShort
 }

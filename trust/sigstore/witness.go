@@ -8,10 +8,12 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/assay-dev/assay/trust"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/tlog"
 	"github.com/sigstore/sigstore-go/pkg/verify"
+
+	"github.com/assay-dev/assay/trust"
+	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
 // witnesses is what logs and time-stamp authorities say of a signature.
@@ -72,10 +74,11 @@ func (c *verifier) askLogs(p *piece, m root.TrustedMaterial, seen *witnesses) er
 			continue
 		}
 		id := hex.EncodeToString([]byte(entry.LogKeyID()))
-		if logs[id] {
+		name := material.LogName(m.RekorLogs()[id])
+		if logs[name] {
 			continue
 		}
-		logs[id] = true
+		logs[name] = true
 		found := trust.LogEntry{ID: id, Index: provenIndex(entry), SignedEntryTimestamp: promise(entry)}
 		for _, t := range times {
 			found.IntegratedTime = t.Time.UTC()

@@ -2,14 +2,18 @@ package sigstore
 
 import (
 	"crypto/elliptic"
+	"crypto/sha256"
 	"strings"
 	"testing"
 	"time"
 
 	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/assay-dev/assay/trust/trusttest"
 )
 
 // logPath is a way in which a log stands behind a signature.
@@ -219,6 +223,39 @@ func TestT9_ThresholdsCountDistinctWitnesses(t *testing.T) {
 				t.Errorf("log entries %+v", proofs[0].Log)
 			}
 		})
+	}
+}
+
+// T9: trust material that lists one key twice has one witness: a log under two IDs, an authority under two URLs in two spans of time.
+func TestT9_OneKeyListedTwice(t *testing.T) {
+	l := home()
+	alias := &rekorLog{logKey: logKey{key: l.rekor[0].key, id: sha256.Sum256([]byte("another ID"))}, host: "alias.example", tree: 44}
+	change := signed.Add(2 * time.Minute)
+	material := l.trusted(func(pb *prototrustroot.TrustedRoot) {
+		pb.Tlogs = append(pb.Tlogs, alias.instance("https://"+alias.host))
+		first := pb.TimestampAuthorities[0]
+		second := proto.Clone(first).(*prototrustroot.CertificateAuthority)
+		first.ValidFor.End, second.ValidFor.Start, second.Uri = timestamppb.New(change), timestamppb.New(change), "https://moved.example"
+		pb.TimestampAuthorities = append(pb.TimestampAuthorities, second)
+	})
+	with := func(o *Options) { o.TrustedRoot = &TrustedRootOptions{Inline: material} }
+	someone := l.person(leaf{})
+	twice := signing{shape: bundleSignature, version: "0.1", prove: "promise", by: someone, logs: []*rekorLog{l.rekor[0], alias}}
+	check(t, newAuthority(t, l.keyless(with)), now, "", l.sign(app, twice))
+	check(t, newAuthority(t, l.keyless(with, func(o *Options) { o.LogThreshold = 2 })), now, "entries of 1 transparency logs", l.sign(app, twice))
+	alone := twice
+	alone.logs = []*rekorLog{alias}
+	check(t, newAuthority(t, l.keyless(with)), now, "", l.sign(app, alone))
+
+	stamped := signing{by: someone, stamps: l.tsa[:1], shape: bundleSignature, made: func(m *made) {
+		m.stamps = [][]byte{l.tsa[0].stamp(m.signature, change.Add(-time.Minute)), l.tsa[0].stamp(m.signature, change.Add(time.Minute))}
+	}}
+	check(t, newAuthority(t, l.keyless(with, timestamped)), now, "", l.sign(app, stamped))
+	check(t, newAuthority(t, l.keyless(with, func(o *Options) { o.TimestampThreshold = 2 })), now, "time stamps by 1 authorities", l.sign(app, stamped))
+
+	o := l.keyless(with, func(o *Options) { o.TimestampThreshold = 3 })
+	if _, err := New(Config{}).New(trusttest.Section{Options: o}); err == nil || !strings.Contains(err.Error(), "has 2 time-stamp authorities, and 3 are asked for") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 const (
 	floodItems    = 10_000
 	floodRequests = 2*trust.MaxSignatures + 8
-	floodTime     = 10 * time.Second
+	floodTime     = 30 * time.Second
 )
 
 // flood buries one good piece of evidence, the newest, under junk: it is found all the same, always, and with bounded work.

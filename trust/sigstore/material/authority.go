@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
+
+	"github.com/assay-dev/assay/trust"
 )
 
 // CertificateAuthority is a certificate authority whose intermediate was verified when the material was read, so that a leaf costs one
@@ -98,4 +101,63 @@ func (a *CertificateAuthority) plain(leaf *x509.Certificate, at time.Time) bool 
 // within reports whether a time lies between two others; zero ones do not bound it.
 func within(t, from, until time.Time) bool {
 	return (from.IsZero() || !t.Before(from)) && (until.IsZero() || !t.After(until))
+}
+
+// TimestampingAuthority is a time-stamp authority that is told from others by its key: one that is listed under two URLs is one, and two
+// that are listed without any are two.
+type TimestampingAuthority struct {
+	*root.SigstoreTimestampingAuthority
+
+	name string
+}
+
+var _ root.TimestampingAuthority = (*TimestampingAuthority)(nil)
+
+func newTimestampingAuthority(a *root.SigstoreTimestampingAuthority) *TimestampingAuthority {
+	made := &TimestampingAuthority{SigstoreTimestampingAuthority: a, name: a.URI}
+	if chain := chainOf(a); len(chain) > 0 {
+		made.name = trust.Fingerprint(chain[0].RawSubjectPublicKeyInfo)
+	}
+	return made
+}
+
+// chainOf returns the certificates of a time-stamp authority, the one that signs first if it is known.
+func chainOf(a *root.SigstoreTimestampingAuthority) []*x509.Certificate {
+	all := slices.Concat([]*x509.Certificate{a.Leaf}, a.Intermediates, []*x509.Certificate{a.Root})
+	return slices.DeleteFunc(all, func(c *x509.Certificate) bool { return c == nil })
+}
+
+// Verify returns the time of a stamp, by an authority whose name stands where the library has its URL: it counts those that differ.
+func (a *TimestampingAuthority) Verify(stamp, signature []byte) (*root.Timestamp, error) {
+	found, err := a.SigstoreTimestampingAuthority.Verify(stamp, signature)
+	if err != nil {
+		return nil, err
+	}
+	found.URI = a.name
+	return found, nil
+}
+
+// LogName tells a transparency log from others by its key, whatever the IDs are under which it is listed.
+func LogName(l *root.TransparencyLog) string {
+	der, err := x509.MarshalPKIXPublicKey(l.PublicKey)
+	if err != nil {
+		return string(l.ID) // no key that was read from its DER
+	}
+	return trust.Fingerprint(der)
+}
+
+// Witnesses returns how many transparency logs and time-stamp authorities there are, each key counted once.
+func (r *Root) Witnesses() (logs, authorities int) {
+	names := map[string]bool{}
+	for _, l := range r.RekorLogs() {
+		names[LogName(l)] = true
+	}
+	logs = len(names)
+	clear(names)
+	for _, a := range r.TimestampingAuthorities() {
+		if t, ok := a.(*TimestampingAuthority); ok {
+			names[t.name] = true
+		}
+	}
+	return logs, len(names)
 }

@@ -128,7 +128,7 @@ func (d *Default) readMirror(i *installed) error {
 		}
 	case d.Folder != "":
 		if i.mirror, err = remoteOf(d.Folder); err != nil {
-			return fmt.Errorf("%w; assay trust init writes it anew", err)
+			return fmt.Errorf("%w; %s", err, mendCache(err))
 		}
 	}
 	if i.mirror == PublicGoodMirror {
@@ -137,7 +137,7 @@ func (d *Default) readMirror(i *installed) error {
 	}
 	if d.Mirror == "" && d.Folder != "" && !hasMetadata(d.Folder, i.mirror) {
 		if i.older, err = olderLayout(d.Folder); err != nil {
-			return fmt.Errorf("%s: %w; assay trust init writes it anew", d.Folder, err)
+			return fmt.Errorf("%s: %w; %s", d.Folder, err, mendCache(err))
 		}
 	}
 	if i.mirror == "" || i.older != nil || len(i.first) > 0 {
@@ -237,6 +237,14 @@ func olderLayout(cache string) (*Root, error) {
 		return nil, err
 	}
 	return newRoot(pb)
+}
+
+// mendCache is the next step where the cache cannot be read.
+func mendCache(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "let this user read it, or name another folder by TUF_ROOT"
+	}
+	return "assay trust init writes it anew"
 }
 
 const olderWarning = "is a cache in the older layout of cosign, which cannot be proved here and does not age; assay trust init writes it anew"

@@ -6,11 +6,14 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -390,5 +393,17 @@ func TestGiven(t *testing.T) {
 	}
 	if s := one.Status(now.Add(10000 * day)); s.Stale || s.Err != nil || s.Warning != "" || s.Kind != KindGiven {
 		t.Errorf("given material ages: %+v", s)
+	}
+}
+
+// A cache that may not be read is not mended by writing it anew.
+func TestMendCache(t *testing.T) {
+	for err, want := range map[error]string{
+		&fs.PathError{Op: "open", Path: "remote.json", Err: syscall.EACCES}: "let this user read it",
+		errors.New("names no mirror"):                                       "assay trust init",
+	} {
+		if got := mendCache(err); !strings.Contains(got, want) {
+			t.Errorf("%v: got %q, want %q", err, got, want)
+		}
 	}
 }

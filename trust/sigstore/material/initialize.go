@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/sigstore/sigstore-go/pkg/tuf"
@@ -26,10 +27,14 @@ func (k *Keeper) Init(ctx context.Context, t TUF) (Source, error) {
 	if err := m.refresh(ctx); err != nil {
 		return nil, err
 	}
-	if h := m.held.Load(); h.unsaved != nil {
-		return nil, h.unsaved
+	err = m.held.Load().unsaved
+	if err == nil {
+		err = k.noteMirror(mirror)
 	}
-	return k.aged(m, 0), k.noteMirror(mirror)
+	if err != nil {
+		return nil, fmt.Errorf("%s: was fetched, and cannot be kept on disk: %w", mirror, err)
+	}
+	return k.aged(m, 0), nil
 }
 
 func (k *Keeper) noteMirror(mirror string) error {

@@ -41,15 +41,9 @@ func (r *Root) Members() []Member {
 	all = append(all, logMembers("rekor", r.RekorLogs())...)
 	all = append(all, logMembers("ct", r.CTLogs())...)
 	for _, a := range r.TimestampingAuthorities() {
-		tsa, ok := a.(*root.SigstoreTimestampingAuthority)
-		if !ok {
-			continue
+		if tsa, ok := a.(*TimestampingAuthority); ok {
+			all = append(all, member("tsa", tsa.URI, tsa.ValidityPeriodStart, tsa.ValidityPeriodEnd, chainOf(tsa.SigstoreTimestampingAuthority)))
 		}
-		chain := append(slices.Clone(tsa.Intermediates), tsa.Root)
-		if tsa.Leaf != nil {
-			chain = append([]*x509.Certificate{tsa.Leaf}, chain...)
-		}
-		all = append(all, member("tsa", tsa.URI, tsa.ValidityPeriodStart, tsa.ValidityPeriodEnd, chain))
 	}
 	order := []string{"fulcio", "rekor", "ct", "tsa"}
 	slices.SortStableFunc(all, func(a, b Member) int {

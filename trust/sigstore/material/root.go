@@ -86,7 +86,10 @@ func newRoot(pb *prototrustroot.TrustedRoot) (*Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fixed{stamps: parsed.TimestampingAuthorities(), rekor: parsed.RekorLogs(), ct: parsed.CTLogs()}
+	f := &fixed{rekor: parsed.RekorLogs(), ct: parsed.CTLogs()}
+	for _, a := range parsed.TimestampingAuthorities() {
+		f.stamps = append(f.stamps, newTimestampingAuthority(a.(*root.SigstoreTimestampingAuthority)))
+	}
 	if len(f.rekor) != len(pb.GetTlogs()) || len(f.ct) != len(pb.GetCtlogs()) {
 		return nil, errors.New("two logs of one kind have the same key ID")
 	}

@@ -228,7 +228,7 @@ func TestT43_TimeIsBounded(t *testing.T) {
 			c := compiledOf(t, expression)
 			start := time.Now()
 			err := c.Check(Vars{Statement: statement, Image: app, Now: now})
-			if took := time.Since(start); took > 2*maxDuration { // of a machine that does other things as well
+			if took := time.Since(start); took > 4*maxDuration { // of a machine that does other things as well
 				t.Errorf("took %s", took)
 			}
 			checkNo(t, err, "took longer than 2s")
