@@ -96,7 +96,7 @@ func readAs(t *testing.T, r *reader, role string, content []byte) {
 			t.Fatalf("%d roles", len(root.roles))
 		}
 		if err == nil {
-			_, _, _ = anchor{firstUse: true}.holds(root, app.Name(), "")
+			_, _, _ = anchor{firstUse: true}.holds(root, app.Name())
 		}
 	case notarytest.Timestamp, notarytest.Snapshot:
 		if f, err := r.read(content); err == nil {

@@ -24,8 +24,8 @@ type Floor struct {
 
 // past is what Check must know of what was seen before. Find puts it beside the files.
 type past struct {
-	Floors    map[string]Floor `json:"floors,omitempty"`    // by role
-	FirstRoot string           `json:"firstRoot,omitempty"` // SHA-256 of the root that was trusted on first use
+	Floors map[string]Floor `json:"floors,omitempty"` // by role
+	Root   string           `json:"root,omitempty"`   // SHA-256 of the root that was seen last, which all others must follow
 	// Seen is when the server last answered, if it does not answer now and these are the files of that time; Until is when they no
 	// longer count.
 	Seen  time.Time `json:"seen,omitzero"`

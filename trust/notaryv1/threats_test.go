@@ -324,3 +324,44 @@ func TestT13_SignedHashesAndLengths(t *testing.T) {
 		}
 	}
 }
+
+// T28: a file that was seen does not vanish from the snapshot, so that an older word of targets would count (TUF 5.5.5). A role that is no
+// longer delegated to may vanish, and begin anew.
+func TestT28_AFileThatVanishes(t *testing.T) {
+	r := newRepository()
+	key := r.Roles[notarytest.Releases].Keys[0]
+	r.Sign(notarytest.Targets, "1", other)
+	w := newWorld(pinned(r))
+	w.serve(r)
+	if _, err := w.decide(t, w.authority(t), app); err != nil {
+		t.Fatal(err)
+	}
+	r.Roles[notarytest.Releases].Unlisted = true
+	r.Roles[notarytest.Snapshot].Version++
+	r.Refresh()
+	w.serve(r)
+	for range 2 {
+		proofs, err := w.decide(t, w.authority(t), app.Pinned(other))
+		wantNoWith(t, proofs, err, "targets/releases of", "rollback")
+		w.restart()
+	}
+
+	delete(r.Roles, notarytest.Releases)
+	r.Sign(notarytest.Targets, "2", other)
+	w.serve(r)
+	if _, err := w.decide(t, w.authority(t), app.Pinned(other)); err != nil {
+		t.Errorf("after the delegation was removed: %v", err)
+	}
+	r.Delegate(notarytest.Releases, key).Unlisted = true
+	w.serve(r)
+	if _, err := w.decide(t, w.authority(t), app.Pinned(other)); err != nil {
+		t.Errorf("delegated to anew: %v", err)
+	}
+	r.Roles[notarytest.Releases].Unlisted = false
+	r.Sign(notarytest.Releases, "1", app.Digest())
+	r.Roles[notarytest.Releases].Version = 1
+	w.serve(r)
+	if _, err := w.decide(t, w.authority(t), app); err != nil {
+		t.Errorf("signed anew: %v", err)
+	}
+}

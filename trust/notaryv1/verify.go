@@ -18,6 +18,7 @@ type repository struct {
 	first   int         // which of the files given as roots the first of roots was
 	targets map[string]*targetsRole
 	absent  map[string]string // roles that were needed and have signed nothing: why
+	gone    map[string]bool   // those of them that a role above does not delegate to: they begin anew if it does again
 	windows []window
 	floors  map[string]Floor
 	meta    map[string]fileMeta // of the snapshot
@@ -46,7 +47,7 @@ type verifier struct {
 // verify checks the trust data of a repository whole. Whatever does not hold is a "no".
 func (v *verifier) verify() (*repository, error) {
 	v.repo = &repository{
-		gun: v.gun, past: v.files.past, targets: map[string]*targetsRole{}, absent: map[string]string{}, floors: map[string]Floor{},
+		gun: v.gun, past: v.files.past, targets: map[string]*targetsRole{}, absent: map[string]string{}, gone: map[string]bool{}, floors: map[string]Floor{},
 	}
 	if err := v.updateRoot(); err != nil {
 		return nil, trust.Untrusted("root of %s: %w", v.gun, err)
@@ -71,10 +72,20 @@ func (v *verifier) verify() (*repository, error) {
 // current returns the root that holds.
 func (r *repository) current() *rootFile { return r.roots[len(r.roots)-1] }
 
-// updateRoot goes from the last root that the policy trusts by itself to the current one (TUF 5.3), holds that against the past, and notes
-// how long it holds (TUF 5.3.10). Certificates must be valid that sign now; a root that others follow need not be any more.
+// updateRoot goes from the last root that the policy trusts by itself to the current one (TUF 5.3), and notes how long that holds (TUF
+// 5.3.10). Certificates must be valid that sign now; a root that others follow need not be any more.
+//
+// Whatever the policy trusts, the current root follows the one that was seen last: a key that was replaced since, or one of several that
+// had to agree, could make a root that counts by itself.
 func (v *verifier) updateRoot() error {
 	roots, err := v.readRoots()
+	if err != nil {
+		return err
+	}
+	if err := v.raise(roleRoot, roots[len(roots)-1].file, role{}); err != nil {
+		return err
+	}
+	seen, err := v.seenRoot(roots)
 	if err != nil {
 		return err
 	}
@@ -82,19 +93,34 @@ func (v *verifier) updateRoot() error {
 	if err != nil {
 		return err
 	}
-	roots, v.repo.first = roots[first:], first
-	for i := 1; i < len(roots); i++ {
-		if signers, err = succeeds(roots[i-1], roots[i], v.gun); err != nil {
+	v.support(signers)
+	for i := min(first, seen) + 1; i < len(roots); i++ {
+		by, own, err := succeeds(roots[i-1], roots[i], v.gun)
+		if err != nil {
 			return fmt.Errorf("version %d: %w", roots[i].version, err)
 		}
-		windows = rootWindows(signers)
+		if i > first {
+			v.support(by)
+			v.support(own)
+			windows = rootWindows(own)
+		}
 	}
-	v.repo.roots = roots
+	v.repo.roots, v.repo.first = roots[first:], first
 	v.repo.windows = append(v.repo.windows, windows...)
-	current := v.repo.current()
-	v.expires("the root", current.file)
-	v.support(signers)
-	return v.raise(roleRoot, current.file, role{})
+	v.expires("the root", v.repo.current().file)
+	return nil
+}
+
+// seenRoot returns which root was seen last, the current one if none was.
+func (v *verifier) seenRoot(roots []*rootFile) (int, error) {
+	if v.files.past.Root == "" {
+		return len(roots) - 1, nil
+	}
+	i := slices.IndexFunc(roots, func(r *rootFile) bool { return rootSum(r) == v.files.past.Root })
+	if i < 0 {
+		return 0, errors.New("it does not follow the one that was seen before; if the repository was set up anew on purpose, assay trust forget lets it begin anew")
+	}
+	return i, nil
 }
 
 func (v *verifier) support(signers []*key) {
@@ -122,11 +148,14 @@ func (v *verifier) readRoots() ([]*rootFile, error) {
 }
 
 // trustedRoot returns the last of some roots that counts by itself, so that a policy that names a newer root needs no history; and the keys
-// that it counts by, and when they hold.
+// that it counts by, and when they hold. On first use only the first one does.
 func (v *verifier) trustedRoot(roots []*rootFile) (int, []*key, []window, error) {
+	if v.anchor.firstUse {
+		roots = roots[:1]
+	}
 	var why error
 	for i, r := range slices.Backward(roots) {
-		signers, windows, err := v.anchor.holds(r, v.gun, v.files.past.FirstRoot)
+		signers, windows, err := v.anchor.holds(r, v.gun)
 		if err == nil {
 			return i, signers, windows, nil
 		}
@@ -138,17 +167,19 @@ func (v *verifier) trustedRoot(roots []*rootFile) (int, []*key, []window, error)
 }
 
 // succeeds decides whether a root may follow another: the version is the next one, and as many keys of both as each asks for have signed
-// it (TUF 5.3.4 and 5.3.5). It returns the keys of its own that it counts by.
-func succeeds(before, after *rootFile, gun string) ([]*key, error) {
+// it (TUF 5.3.4 and 5.3.5). It returns the keys of the one before and those of its own that it counts by.
+func succeeds(before, after *rootFile, gun string) (by, own []*key, err error) {
 	if after.version != before.version+1 {
-		return nil, fmt.Errorf("does not follow version %d", before.version)
+		return nil, nil, fmt.Errorf("does not follow version %d", before.version)
 	}
-	if _, err := after.signedBy(before.roles[roleRoot]); err != nil {
-		return nil, fmt.Errorf("by version %d: %w", before.version, err)
+	if by, err = after.signedBy(before.roles[roleRoot]); err != nil {
+		return nil, nil, fmt.Errorf("by version %d: %w", before.version, err)
 	}
-	own := boundTo(after.roles[roleRoot], gun)
-	signers, err := after.signedBy(own)
-	return lasting(signers, own.threshold), err
+	bound := boundTo(after.roles[roleRoot], gun)
+	if own, err = after.signedBy(bound); err != nil {
+		return nil, nil, err
+	}
+	return by, lasting(own, bound.threshold), nil
 }
 
 // boundTo leaves a root role the keys that are certificates for a repository.
@@ -241,7 +272,8 @@ func (v *verifier) verifySnapshot(want fileMeta) (map[string]fileMeta, error) {
 }
 
 // verifyTargets checks the targets of one role, after those of the role above it (TUF 5.6). A role that was delegated and has signed
-// nothing yet is no error: the snapshot says so.
+// nothing yet is no error: the snapshot says so. It cannot say so of a file that was seen (TUF 5.5.5): the word of another role would then
+// count in its place.
 func (v *verifier) verifyTargets(name string, meta map[string]fileMeta) error {
 	by, way, above, err := v.delegated(name)
 	if err != nil || by.name == "" {
@@ -250,6 +282,9 @@ func (v *verifier) verifyTargets(name string, meta map[string]fileMeta) error {
 	want, found := meta[name]
 	if !found && name == roleTargets {
 		return errors.New("the snapshot does not name it")
+	}
+	if floor := v.files.past.Floors[name]; !found && floor.Signers == by.mark() {
+		return fmt.Errorf("the snapshot does not name it, and version %d was seen before: a rollback", floor.Version)
 	}
 	if !found {
 		v.repo.absent[name] = "has signed nothing yet"
@@ -289,14 +324,18 @@ func (v *verifier) delegated(name string) (by role, way []delegation, above []st
 		return v.repo.current().roles[roleTargets], nil, v.repo.support, nil
 	}
 	all := lineage(name)
-	parent := v.repo.targets[all[len(all)-2]]
-	if parent == nil {
-		v.repo.absent[name] = "is not delegated to"
-		return role{}, nil, nil, nil
+	parentName := all[len(all)-2]
+	parent := v.repo.targets[parentName]
+	var d delegation
+	found := false
+	if parent != nil {
+		d, found = parent.file.delegation(name)
 	}
-	d, found := parent.file.delegation(name)
 	if !found {
 		v.repo.absent[name] = "is not delegated to"
+		if parent != nil || v.repo.gone[parentName] {
+			v.repo.gone[name] = true
+		}
 		return role{}, nil, nil, nil
 	}
 	if by, err = readRole(name, d.wireRole, parent.file.keyOf); err != nil {

@@ -20,7 +20,7 @@ var key = notaryv1.Key{Server: "https://notary.example", GUN: "registry.example/
 
 func full() notaryv1.State {
 	return notaryv1.State{
-		Key: key, Floors: map[string]notaryv1.Floor{"root": {Version: 3}, "targets": {Version: 7, Signers: "s"}}, FirstRoot: "f",
+		Key: key, Floors: map[string]notaryv1.Floor{"root": {Version: 3}, "targets": {Version: 7, Signers: "s"}},
 		Seen: time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC), Roots: [][]byte{[]byte("r")}, Files: map[string][]byte{"targets": []byte("t")},
 	}
 }
