@@ -55,7 +55,7 @@ func (u *update) begin(ctx context.Context) error {
 	}
 	contents := make([][]byte, len(names))
 	errs := sideBySide(len(names), func(i int) (err error) {
-		contents[i], err = u.fetch(ctx, names[i], MaxFile)
+		contents[i], err = u.fetch(ctx, names[i], maxTop)
 		return err
 	})
 	for _, err := range errs {
@@ -156,7 +156,7 @@ func (u *update) get(ctx context.Context, name string, m fileMeta) ([]byte, erro
 	}
 	most := int64(MaxFile)
 	if name == roleRoot {
-		most = MaxFile
+		most = maxTop
 	}
 	if m.Length > most {
 		return nil, fmt.Errorf("%s of %s: %d bytes, at most %d are read", name, u.key.GUN, m.Length, most)
@@ -218,7 +218,7 @@ func (u *update) versions(ctx context.Context, from, to int) ([][]byte, error) {
 	}
 	contents := make([][]byte, max(0, to-from))
 	errs := sideBySide(len(contents), func(i int) (err error) {
-		contents[i], err = u.fetch(ctx, fmt.Sprintf("%d.root.json", from+i), MaxFile)
+		contents[i], err = u.fetch(ctx, fmt.Sprintf("%d.root.json", from+i), maxTop)
 		return err
 	})
 	if err := worst(errs); err != nil {
@@ -238,7 +238,7 @@ func (u *update) back(ctx context.Context, current *rootFile, content []byte) ([
 		if r.version == 1 {
 			break
 		}
-		older, err := u.fetch(ctx, fmt.Sprintf("%d.root.json", r.version-1), MaxFile)
+		older, err := u.fetch(ctx, fmt.Sprintf("%d.root.json", r.version-1), maxTop)
 		if errors.Is(err, trust.ErrNotFound) {
 			break
 		}
