@@ -3,7 +3,10 @@ package notaryv1
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/assay-dev/assay/trust"
 	"github.com/assay-dev/assay/trust/notaryv1/notarytest"
@@ -76,4 +79,30 @@ func TestT47_WeakIntermediates(t *testing.T) {
 		}
 		wantNoWith(t, proofs, err, want)
 	}
+}
+
+// T43: a large file is read once, however many ask about its repository at once.
+func TestT43_FilesAreReadOnce(t *testing.T) {
+	content := newRepository().Files()["targets.json"]
+	synctest.Test(t, func(t *testing.T) {
+		r := newReader()
+		reads := 0
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				_, err := once(r, "targets", content, func(f *file) (*file, error) {
+					reads++
+					time.Sleep(time.Second)
+					return f, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if reads != 1 {
+			t.Errorf("read %d times", reads)
+		}
+	})
 }
