@@ -111,8 +111,10 @@ func (a *app) printSeen(output string, states []notaryv1.State) error {
 
 func viewSeen(s notaryv1.State) seenView {
 	v := seenView{Server: s.Server, GUN: s.GUN, Anchor: s.Anchor, Seen: s.Seen.UTC(), Root: s.Root(), Versions: map[string]int{}}
-	for name, floor := range s.Floors {
-		v.Versions[name] = floor.Version
+	for name, floors := range s.Floors {
+		if len(floors) > 0 {
+			v.Versions[name] = floors[0].Version
+		}
 	}
 	return v
 }

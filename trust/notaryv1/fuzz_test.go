@@ -176,7 +176,7 @@ func FuzzPast(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(ev.Items[0].Bytes)
-	f.Add([]byte(`{"floors":{"root":{"version":9,"signers":""}}}`))
+	f.Add([]byte(`{"floors":{"root":[{"version":9,"signers":""}]}}`))
 	f.Add([]byte(`{"seen":"2026-10-01T12:00:00Z","until":"2026-10-03T12:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		changed := trust.Evidence{Items: append([]trust.Item(nil), ev.Items...)}

@@ -18,7 +18,6 @@ type repository struct {
 	first   int         // which of the files given as roots the first of roots was
 	targets map[string]*targetsRole
 	absent  map[string]string // roles that were needed and have signed nothing: why
-	gone    map[string]bool   // those of them that a role above does not delegate to: they begin anew if it does again
 	windows []window
 	floors  map[string]Floor
 	meta    map[string]fileMeta // of the snapshot
@@ -47,7 +46,7 @@ type verifier struct {
 // verify checks the trust data of a repository whole. Whatever does not hold is a "no".
 func (v *verifier) verify() (*repository, error) {
 	v.repo = &repository{
-		gun: v.gun, past: v.files.past, targets: map[string]*targetsRole{}, absent: map[string]string{}, gone: map[string]bool{}, floors: map[string]Floor{},
+		gun: v.gun, past: v.files.past, targets: map[string]*targetsRole{}, absent: map[string]string{}, floors: map[string]Floor{},
 	}
 	if err := v.updateRoot(); err != nil {
 		return nil, trust.Untrusted("root of %s: %w", v.gun, err)
@@ -188,6 +187,8 @@ func boundTo(r role, gun string) role {
 	return r
 }
 
+const rollback = "a rollback; if the server was restored on purpose, assay trust forget lets it begin anew"
+
 // raise refuses a file that is older than one seen before, and notes the floor that it is for others. by is who may sign it; a root's
 // floor holds whoever signs (TUF 5.3.5, 5.4.3, 5.5.5, 5.6.4).
 func (v *verifier) raise(name string, f *file, by role) error {
@@ -195,9 +196,8 @@ func (v *verifier) raise(name string, f *file, by role) error {
 	if by.name != "" {
 		floor.Signers = by.mark()
 	}
-	before, found := v.files.past.Floors[name]
-	if found && before.Signers == floor.Signers && f.version < before.Version {
-		return fmt.Errorf("version %d is older than version %d, which was seen before: a rollback; if the server was restored on purpose, assay trust forget lets it begin anew", f.version, before.Version)
+	if before, found := v.files.past.Floors[name].of(floor.Signers); found && f.version < before.Version {
+		return fmt.Errorf("version %d is older than version %d, which was seen before: %s", f.version, before.Version, rollback)
 	}
 	v.repo.floors[name] = floor
 	return nil
@@ -283,10 +283,10 @@ func (v *verifier) verifyTargets(name string, meta map[string]fileMeta) error {
 	if !found && name == roleTargets {
 		return errors.New("the snapshot does not name it")
 	}
-	if floor := v.files.past.Floors[name]; !found && floor.Signers == by.mark() {
-		return fmt.Errorf("the snapshot does not name it, and version %d was seen before: a rollback", floor.Version)
-	}
 	if !found {
+		if floor, seen := v.files.past.Floors[name].of(by.mark()); seen {
+			return fmt.Errorf("the snapshot does not name it, and version %d was seen before: %s", floor.Version, rollback)
+		}
 		v.repo.absent[name] = "has signed nothing yet"
 		return nil
 	}
@@ -324,18 +324,14 @@ func (v *verifier) delegated(name string) (by role, way []delegation, above []st
 		return v.repo.current().roles[roleTargets], nil, v.repo.support, nil
 	}
 	all := lineage(name)
-	parentName := all[len(all)-2]
-	parent := v.repo.targets[parentName]
-	var d delegation
-	found := false
-	if parent != nil {
-		d, found = parent.file.delegation(name)
+	parent := v.repo.targets[all[len(all)-2]]
+	if parent == nil {
+		v.repo.absent[name] = "is not delegated to"
+		return role{}, nil, nil, nil
 	}
+	d, found := parent.file.delegation(name)
 	if !found {
 		v.repo.absent[name] = "is not delegated to"
-		if parent != nil || v.repo.gone[parentName] {
-			v.repo.gone[name] = true
-		}
 		return role{}, nil, nil, nil
 	}
 	if by, err = readRole(name, d.wireRole, parent.file.keyOf); err != nil {

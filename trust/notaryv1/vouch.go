@@ -85,13 +85,13 @@ func (s selection) vouches(r *repository, ref image.Ref, now time.Time) ([]trust
 	return nil, why
 }
 
-// tagsOf returns the tags under which some role that counts has signed a digest, sorted.
+// tagsOf returns the tags under which a digest is signed, sorted: by all signers, or by one of the roles that count.
 func (s selection) tagsOf(r *repository, d image.Digest) []string {
 	want, err := hex.DecodeString(d.Hex())
 	if err != nil {
 		return nil
 	}
-	var all []string
+	signed := map[string]int{} // by how many roles
 	for _, name := range s.counted() {
 		t := r.targets[name]
 		if t == nil {
@@ -99,12 +99,18 @@ func (s selection) tagsOf(r *repository, d image.Digest) []string {
 		}
 		for tag, target := range t.file.targets {
 			if bytes.Equal(target.Hashes[d.Algorithm()], want) {
-				all = append(all, tag)
+				signed[tag]++
 			}
 		}
 	}
+	var all []string
+	for tag, n := range signed {
+		if n >= max(1, len(s.signers)) {
+			all = append(all, tag)
+		}
+	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	return all
 }
 
 // counted returns the roles whose word counts.
