@@ -44,12 +44,12 @@ func (a *app) seenIn(folder string) *state.Folder {
 
 // seenView is what is shown of a repository at a Notary server.
 type seenView struct {
-	Server    string         `json:"server"`
-	GUN       string         `json:"gun"`
-	Anchor    string         `json:"anchor"` // names the root of trust of the policies under which it was seen
-	Seen      time.Time      `json:"seen,omitzero"`
-	Versions  map[string]int `json:"versions"` // the highest of each role
-	FirstRoot string         `json:"firstRoot,omitempty"`
+	Server   string         `json:"server"`
+	GUN      string         `json:"gun"`
+	Anchor   string         `json:"anchor"` // names the root of trust of the policies under which it was seen
+	Seen     time.Time      `json:"seen,omitzero"`
+	Versions map[string]int `json:"versions"`       // the highest of each role
+	Root     string         `json:"root,omitempty"` // SHA-256 of the root, which those to come must follow
 }
 
 func (a *app) trustSeenCommand() *cobra.Command {
@@ -110,9 +110,11 @@ func (a *app) printSeen(output string, states []notaryv1.State) error {
 }
 
 func viewSeen(s notaryv1.State) seenView {
-	v := seenView{Server: s.Server, GUN: s.GUN, Anchor: s.Anchor, Seen: s.Seen.UTC(), FirstRoot: s.FirstRoot, Versions: map[string]int{}}
-	for name, floor := range s.Floors {
-		v.Versions[name] = floor.Version
+	v := seenView{Server: s.Server, GUN: s.GUN, Anchor: s.Anchor, Seen: s.Seen.UTC(), Root: s.Root(), Versions: map[string]int{}}
+	for name, floors := range s.Floors {
+		if len(floors) > 0 {
+			v.Versions[name] = floors[0].Version
+		}
 	}
 	return v
 }

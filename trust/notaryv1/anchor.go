@@ -44,12 +44,8 @@ func (a anchor) String() string {
 }
 
 // holds decides whether a root counts by itself: as many of its keys as its own threshold asks for are trusted by the policy, and have
-// signed it. firstRoot is the hash of the root that was trusted on first use before, if one was. It returns these keys, and when they and
-// the authorities behind them hold, which counts for a root that no other follows.
-func (a anchor) holds(r *rootFile, gun, firstRoot string) ([]*key, []window, error) {
-	if a.firstUse && firstRoot != "" && hex.EncodeToString(r.sum[:]) != firstRoot {
-		return nil, nil, errors.New("it is another root than the one that was trusted on first use")
-	}
+// signed it. It returns these keys, and when they and the authorities behind them hold, which counts for a root that no other follows.
+func (a anchor) holds(r *rootFile, gun string) ([]*key, []window, error) {
 	trusted := role{name: roleRoot, threshold: r.roles[roleRoot].threshold}
 	windows := map[string][]window{}
 	why := errors.New("it has no keys")

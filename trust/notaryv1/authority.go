@@ -226,11 +226,7 @@ func (a *authority) Remember(ctx context.Context, ref image.Ref, ev trust.Eviden
 	if err == nil {
 		err = a.format.store.Update(ctx, key, func(s State) (State, error) {
 			s.Key = key
-			next, err := repo.advance(s, f, now)
-			if a.anchor.firstUse && err == nil {
-				next.Roots, next.FirstRoot = next.Roots[len(next.Roots)-1:], rootSum(repo.current())
-			}
-			return next, err
+			return repo.advance(s, f, now)
 		})
 	}
 	if err != nil {

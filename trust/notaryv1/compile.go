@@ -57,7 +57,8 @@ func (a *authority) compileServer(o Options, s trust.Section) error {
 	return nil
 }
 
-// parseServer returns the URL of a server without a slash at its end.
+// parseServer returns the URL of a server in one form, under which is kept what was seen: without its scheme's own port, and without a
+// slash at its end.
 func parseServer(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -70,7 +71,8 @@ func parseServer(text string) (string, error) {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", fmt.Errorf("%q has a query or a fragment", clip(text))
 	}
-	return strings.TrimRight(u.Scheme+"://"+strings.ToLower(u.Host)+u.EscapedPath(), "/"), nil
+	host := strings.TrimSuffix(strings.ToLower(u.Host), map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
+	return strings.TrimRight(u.Scheme+"://"+host+u.EscapedPath(), "/"), nil
 }
 
 func (a *authority) compileRoot(o Options, s trust.Section) error {

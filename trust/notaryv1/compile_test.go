@@ -97,6 +97,18 @@ func TestSectionsWithFiles(t *testing.T) {
 	}
 }
 
+// T2: other spellings of a server have one past.
+func TestT2_SpellingsOfAServer(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://Notary.example": "https://notary.example", "https://notary.example:443/": "https://notary.example", "http://notary.example:80": "http://notary.example",
+		"https://notary.example:4443//": "https://notary.example:4443", "https://[::1]:443/a": "https://[::1]/a", "http://notary.example:443": "http://notary.example:443",
+	} {
+		if got, err := parseServer(text); err != nil || got != want {
+			t.Errorf("parseServer(%s) = %s, %v, want %s", text, got, err, want)
+		}
+	}
+}
+
 // One holder of two roles is pointed out.
 func TestT9_OneKeyForTwoRolesIsPointedOut(t *testing.T) {
 	r, jenkins, _ := twoSigners()

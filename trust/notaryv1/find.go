@@ -55,7 +55,7 @@ func (u *update) begin(ctx context.Context) error {
 	}
 	contents := make([][]byte, len(names))
 	errs := sideBySide(len(names), func(i int) (err error) {
-		contents[i], err = u.fetch(ctx, names[i], MaxFile)
+		contents[i], err = u.fetch(ctx, names[i], maxTop)
 		return err
 	})
 	for _, err := range errs {
@@ -154,8 +154,12 @@ func (u *update) get(ctx context.Context, name string, m fileMeta) ([]byte, erro
 	if kept := u.kept.Files[name]; kept != nil && m.fits(kept) == nil {
 		return kept, nil
 	}
-	if m.Length > MaxFile {
-		return nil, fmt.Errorf("%s of %s: %d bytes, at most %d are read", name, u.key.GUN, m.Length, MaxFile)
+	most := int64(MaxFile)
+	if name == roleRoot {
+		most = maxTop
+	}
+	if m.Length > most {
+		return nil, fmt.Errorf("%s of %s: %d bytes, at most %d are read", name, u.key.GUN, m.Length, most)
 	}
 	content, err := u.fetch(ctx, m.consistent(name), m.Length)
 	if err != nil {
@@ -214,7 +218,7 @@ func (u *update) versions(ctx context.Context, from, to int) ([][]byte, error) {
 	}
 	contents := make([][]byte, max(0, to-from))
 	errs := sideBySide(len(contents), func(i int) (err error) {
-		contents[i], err = u.fetch(ctx, fmt.Sprintf("%d.root.json", from+i), MaxFile)
+		contents[i], err = u.fetch(ctx, fmt.Sprintf("%d.root.json", from+i), maxTop)
 		return err
 	})
 	if err := worst(errs); err != nil {
@@ -227,14 +231,14 @@ func (u *update) versions(ctx context.Context, from, to int) ([][]byte, error) {
 func (u *update) back(ctx context.Context, current *rootFile, content []byte) ([][]byte, error) {
 	roots := [][]byte{content}
 	for r := current; len(roots) < maxRoots; {
-		if _, _, err := u.anchor.holds(r, u.key.GUN, u.kept.FirstRoot); err == nil {
+		if _, _, err := u.anchor.holds(r, u.key.GUN); err == nil {
 			slices.Reverse(roots)
 			return roots, nil
 		}
 		if r.version == 1 {
 			break
 		}
-		older, err := u.fetch(ctx, fmt.Sprintf("%d.root.json", r.version-1), MaxFile)
+		older, err := u.fetch(ctx, fmt.Sprintf("%d.root.json", r.version-1), maxTop)
 		if errors.Is(err, trust.ErrNotFound) {
 			break
 		}
@@ -263,12 +267,12 @@ func (u *update) fetch(ctx context.Context, name string, limit int64) ([]byte, e
 
 // evidence puts together what was fetched with what was seen before.
 func (u *update) evidence() (trust.Evidence, error) {
-	return evidence(past{Floors: u.kept.Floors, FirstRoot: u.kept.FirstRoot}, u.roots, u.byRole)
+	return evidence(past{Floors: u.kept.Floors, Root: u.kept.Root()}, u.roots, u.byRole)
 }
 
 // bridge puts together what is kept, for a time in which the server does not answer.
 func (s State) bridge(grace time.Duration) (trust.Evidence, error) {
-	return evidence(past{Floors: s.Floors, FirstRoot: s.FirstRoot, Seen: s.Seen, Until: s.Seen.Add(grace)}, s.Roots, s.Files)
+	return evidence(past{Floors: s.Floors, Root: s.Root(), Seen: s.Seen, Until: s.Seen.Add(grace)}, s.Roots, s.Files)
 }
 
 func evidence(p past, roots [][]byte, byRole map[string][]byte) (trust.Evidence, error) {

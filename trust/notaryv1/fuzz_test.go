@@ -96,7 +96,7 @@ func readAs(t *testing.T, r *reader, role string, content []byte) {
 			t.Fatalf("%d roles", len(root.roles))
 		}
 		if err == nil {
-			_, _, _ = anchor{firstUse: true}.holds(root, app.Name(), "")
+			_, _, _ = anchor{firstUse: true}.holds(root, app.Name())
 		}
 	case notarytest.Timestamp, notarytest.Snapshot:
 		if f, err := r.read(content); err == nil {
@@ -176,7 +176,7 @@ func FuzzPast(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(ev.Items[0].Bytes)
-	f.Add([]byte(`{"floors":{"root":{"version":9,"signers":""}}}`))
+	f.Add([]byte(`{"floors":{"root":[{"version":9,"signers":""}]}}`))
 	f.Add([]byte(`{"seen":"2026-10-01T12:00:00Z","until":"2026-10-03T12:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		changed := trust.Evidence{Items: append([]trust.Item(nil), ev.Items...)}

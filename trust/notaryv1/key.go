@@ -1,6 +1,7 @@
 package notaryv1
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -68,6 +69,9 @@ func parseKey(id string, w wireKey) (*key, error) {
 	}
 	if err == nil {
 		err = checkPublicKey(k.public)
+	}
+	for _, c := range k.chain { // one behind the key that is too weak could be anybody's
+		err = cmp.Or(err, checkPublicKey(c.PublicKey))
 	}
 	var spki []byte
 	if err == nil {

@@ -9,10 +9,12 @@ const (
 
 	maxRoots      = 64              // versions of a root between the one that the policy trusts and the current one
 	maxKeys       = 256             // keys in one file
+	maxTop        = 1 << 20         // bytes of a root or a timestamp: they are read before a signature says anything of them
 	maxSignatures = 64              // signatures on one file that are looked at
 	maxRoles      = 512             // delegations in one file
 	maxNesting    = 32              // objects and lists in each other in a file
 	maxGUN        = 1024            // bytes of a name at a Notary server
+	maxFloors     = 64              // signers of one role, one after another, whose highest versions are kept
 	maxRole       = 255             // bytes of a role's name
 	maxSigners    = 32              // roles in signers, or in roles, of one authority
 	maxProofs     = 16              // ways in which one question is proved that are told apart

@@ -121,18 +121,22 @@ type role struct {
 	threshold int
 }
 
-// readKeys reads a list of keys. A key that cannot be read is an error only where a role needs it: files may list keys of kinds that are
-// not known here.
+// readKeys reads a list of keys, each at most once. A key that cannot be read is an error only where a role needs it: files may list keys
+// of kinds that are not known here.
 func readKeys(wire map[string]wireKey) (func(id string) (*key, error), error) {
 	if len(wire) > maxKeys {
 		return nil, fmt.Errorf("%d keys, at most %d are allowed", len(wire), maxKeys)
 	}
+	keys := make(map[string]func() (*key, error), len(wire))
+	for id, w := range wire {
+		keys[id] = sync.OnceValues(func() (*key, error) { return parseKey(id, w) })
+	}
 	return func(id string) (*key, error) {
-		w, found := wire[id]
+		parse, found := keys[id]
 		if !found {
 			return nil, fmt.Errorf("key %.12s: is not listed", clip(id))
 		}
-		return parseKey(id, w)
+		return parse()
 	}, nil
 }
 

@@ -3,6 +3,7 @@ package notaryv1
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/assay-dev/assay/trust"
@@ -17,15 +18,34 @@ const (
 // Floor is the highest version of a role's file that was seen, and by whom that file was to be signed then.
 type Floor struct {
 	Version int `json:"version"`
-	// Signers names the keys and the threshold of the role. The floor holds as long as they stay the same: who takes over a key that was
-	// replaced since could have signed any version (TUF 5.3.11).
+	// Signers names the keys and the threshold of the role. The floor is theirs alone: who stole a key that was replaced since could
+	// have signed any version (TUF 5.3.11).
 	Signers string `json:"signers"`
+}
+
+// Floors are those of one role, one for each of its signers, the latest first. Those of earlier signers stay: else who delegates could
+// have their old word count again, by naming somebody else for a while.
+type Floors []Floor
+
+// of returns the floor of some signers.
+func (f Floors) of(signers string) (Floor, bool) {
+	i := slices.IndexFunc(f, func(one Floor) bool { return one.Signers == signers })
+	if i < 0 {
+		return Floor{}, false
+	}
+	return f[i], true
+}
+
+// with returns the floors with a new latest one.
+func (f Floors) with(latest Floor) Floors {
+	others := slices.DeleteFunc(slices.Clone(f), func(one Floor) bool { return one.Signers == latest.Signers })
+	return append(Floors{latest}, others[:min(len(others), maxFloors-1)]...)
 }
 
 // past is what Check must know of what was seen before. Find puts it beside the files.
 type past struct {
-	Floors    map[string]Floor `json:"floors,omitempty"`    // by role
-	FirstRoot string           `json:"firstRoot,omitempty"` // SHA-256 of the root that was trusted on first use
+	Floors map[string]Floors `json:"floors,omitempty"` // by role
+	Root   string            `json:"root,omitempty"`   // SHA-256 of the root that was seen last, which all others must follow
 	// Seen is when the server last answered, if it does not answer now and these are the files of that time; Until is when they no
 	// longer count.
 	Seen  time.Time `json:"seen,omitzero"`

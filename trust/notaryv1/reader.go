@@ -5,12 +5,14 @@ import (
 	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/singleflight"
 )
 
 // reader reads files, and keeps what it read together with which signatures hold. It is safe for concurrent use.
 type reader struct {
-	files  *otter.Cache[readKey, read]
-	checks atomic.Int64 // signatures that were checked
+	files   *otter.Cache[readKey, read]
+	reading singleflight.Group // large files take much memory while they are read
+	checks  atomic.Int64       // signatures that were checked
 }
 
 // readKey names a file by its content and by what it was read as.
@@ -35,24 +37,29 @@ func newReader() *reader {
 	})}
 }
 
-// once returns what was read before, or reads.
+// once returns what was read before, or reads. Whoever wants the same meanwhile waits for it.
 func once[T any](r *reader, as string, content []byte, fn func(*file) (T, error)) (T, error) {
 	key := readKey{as: as, sum: sha256.Sum256(content)}
 	if known, found := r.files.GetIfPresent(key); found {
 		return known.value.(T), nil
 	}
-	var zero T
-	f, err := parseFile(content)
+	value, err, _ := r.reading.Do(as+" "+string(key.sum[:]), func() (any, error) {
+		f, err := parseFile(content)
+		if err != nil {
+			return nil, err
+		}
+		f.checks = &r.checks
+		value, err := fn(f)
+		if err == nil {
+			r.files.Set(key, read{value: value, size: len(content)})
+		}
+		return value, err
+	})
 	if err != nil {
+		var zero T
 		return zero, err
 	}
-	f.checks = &r.checks
-	value, err := fn(f)
-	if err != nil {
-		return zero, err
-	}
-	r.files.Set(key, read{value: value, size: len(content)})
-	return value, nil
+	return value.(T), nil
 }
 
 func (r *reader) read(content []byte) (*file, error) {

@@ -2,6 +2,8 @@ package notaryv1
 
 import (
 	"encoding/base64"
+	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -314,6 +316,36 @@ func TestCSE19_TagBesideItsDigest(t *testing.T) {
 	for _, text := range []string{"alpine:3.20", "library/alpine:3.20", "index.docker.io/alpine:3.20", "docker.io/library/alpine:3.20"} {
 		if _, err := decideFor(t, r, pinned(r), image.MustParse(text+"@"+app.Digest().String())); err != nil {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// T9: a digest counts only where every role has signed it, in its own algorithm: one of two signers must not put another image beside the
+// digest on which both agree.
+func TestT9_EveryRoleSignsTheDigest(t *testing.T) {
+	long := image.MustParse("registry.example/team/app@sha512:" + strings.Repeat("e", 128)).Digest()
+	for _, first := range []bool{true, false} {
+		r, jenkins, qa := twoSigners()
+		hash, err := hex.DecodeString(long.Hex())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Roles["targets/jenkins"].Edit = func(signed map[string]any) {
+			signed["targets"].(map[string]any)["1"].(map[string]any)["hashes"].(map[string]any)["sha512"] = hash
+		}
+		signers := []SignerOptions{signer("targets/jenkins", jenkins.PublicPEM()), signer("targets/qa", qa.PublicPEM())}
+		if !first {
+			slices.Reverse(signers)
+		}
+		o := demanding(r, signers...)
+		for _, ref := range []image.Ref{app.Pinned(long), app.At(long)} {
+			proofs, err := decideFor(t, r, o, ref)
+			wantNoWith(t, proofs, err)
+		}
+		for _, ref := range []image.Ref{app, app.At(app.Digest())} {
+			if _, err := decideFor(t, r, o, ref); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }

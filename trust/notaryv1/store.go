@@ -3,9 +3,12 @@ package notaryv1
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,11 +37,19 @@ func (k Key) host() string {
 // has seen nothing.
 type State struct {
 	Key
-	Floors    map[string]Floor  `json:"floors,omitempty"`    // by role
-	FirstRoot string            `json:"firstRoot,omitempty"` // SHA-256 of the root that was trusted on first use
-	Seen      time.Time         `json:"seen,omitzero"`       // when the server last answered with what is kept here
-	Roots     [][]byte          `json:"roots,omitempty"`     // from the one that the policy trusts to the current one
-	Files     map[string][]byte `json:"files,omitempty"`     // by role
+	Floors map[string]Floors `json:"floors,omitempty"` // by role
+	Seen   time.Time         `json:"seen,omitzero"`    // when the server last answered with what is kept here
+	Roots  [][]byte          `json:"roots,omitempty"`  // from the one that the policy trusts to the current one
+	Files  map[string][]byte `json:"files,omitempty"`  // by role
+}
+
+// Root returns the SHA-256 of the root that was seen last, in hex; nothing if none was.
+func (s State) Root() string {
+	if len(s.Roots) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(s.Roots[len(s.Roots)-1])
+	return hex.EncodeToString(sum[:])
 }
 
 // Store keeps states. It is safe for concurrent use, and by several processes where it outlives one.
@@ -85,14 +96,16 @@ func (m *Memory) Update(_ context.Context, k Key, change func(State) (State, err
 // advance makes of what is kept what it is after files were verified. Somebody else may have seen newer files meanwhile: then these are a
 // rollback.
 func (r *repository) advance(kept State, f files, seen time.Time) (State, error) {
-	next := State{Key: kept.Key, FirstRoot: kept.FirstRoot, Seen: seen, Floors: map[string]Floor{}, Files: map[string][]byte{}}
+	next := State{Key: kept.Key, Seen: seen, Floors: map[string]Floors{}, Files: map[string][]byte{}}
 	maps.Copy(next.Floors, kept.Floors)
 	for name, floor := range r.floors {
-		before, found := kept.Floors[name]
-		if found && before.Signers == floor.Signers && floor.Version < before.Version {
+		if before, found := kept.Floors[name].of(floor.Signers); found && floor.Version < before.Version {
 			return State{}, fmt.Errorf("%s of %s: version %d is older than version %d, which was seen meanwhile: a rollback", name, r.gun, floor.Version, before.Version)
 		}
-		next.Floors[name] = floor
+		next.Floors[name] = kept.Floors[name].with(floor)
+	}
+	if root := kept.Root(); root != r.past.Root && !slices.ContainsFunc(r.roots, func(one *rootFile) bool { return rootSum(one) == root }) {
+		return State{}, fmt.Errorf("root of %s: another root was seen meanwhile, which version %d does not follow", r.gun, r.current().version)
 	}
 	next.Roots = f.roots[r.first:]
 	for name, content := range kept.Files {
@@ -118,7 +131,7 @@ func (s State) knows(r *repository, f files) bool {
 		}
 	}
 	for name, floor := range r.floors {
-		if s.Floors[name] != floor {
+		if all := s.Floors[name]; len(all) == 0 || all[0] != floor {
 			return false
 		}
 	}

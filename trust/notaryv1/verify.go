@@ -71,10 +71,20 @@ func (v *verifier) verify() (*repository, error) {
 // current returns the root that holds.
 func (r *repository) current() *rootFile { return r.roots[len(r.roots)-1] }
 
-// updateRoot goes from the last root that the policy trusts by itself to the current one (TUF 5.3), holds that against the past, and notes
-// how long it holds (TUF 5.3.10). Certificates must be valid that sign now; a root that others follow need not be any more.
+// updateRoot goes from the last root that the policy trusts by itself to the current one (TUF 5.3), and notes how long that holds (TUF
+// 5.3.10). Certificates must be valid that sign now; a root that others follow need not be any more.
+//
+// Whatever the policy trusts, the current root follows the one that was seen last: a key that was replaced since, or one of several that
+// had to agree, could make a root that counts by itself.
 func (v *verifier) updateRoot() error {
 	roots, err := v.readRoots()
+	if err != nil {
+		return err
+	}
+	if err := v.raise(roleRoot, roots[len(roots)-1].file, role{}); err != nil {
+		return err
+	}
+	seen, err := v.seenRoot(roots)
 	if err != nil {
 		return err
 	}
@@ -82,20 +92,34 @@ func (v *verifier) updateRoot() error {
 	if err != nil {
 		return err
 	}
-	roots, v.repo.first = roots[first:], first
-	for i := 1; i < len(roots); i++ {
-		v.support(signers) // whoever revokes the key of an old root means what follows from it as well
-		if signers, err = succeeds(roots[i-1], roots[i], v.gun); err != nil {
+	v.support(signers)
+	for i := min(first, seen) + 1; i < len(roots); i++ {
+		by, own, err := succeeds(roots[i-1], roots[i], v.gun)
+		if err != nil {
 			return fmt.Errorf("version %d: %w", roots[i].version, err)
 		}
-		windows = rootWindows(signers)
+		if i > first {
+			v.support(by)
+			v.support(own)
+			windows = rootWindows(own)
+		}
 	}
-	v.repo.roots = roots
+	v.repo.roots, v.repo.first = roots[first:], first
 	v.repo.windows = append(v.repo.windows, windows...)
-	current := v.repo.current()
-	v.expires("the root", current.file)
-	v.support(signers)
-	return v.raise(roleRoot, current.file, role{})
+	v.expires("the root", v.repo.current().file)
+	return nil
+}
+
+// seenRoot returns which root was seen last, the current one if none was.
+func (v *verifier) seenRoot(roots []*rootFile) (int, error) {
+	if v.files.past.Root == "" {
+		return len(roots) - 1, nil
+	}
+	i := slices.IndexFunc(roots, func(r *rootFile) bool { return rootSum(r) == v.files.past.Root })
+	if i < 0 {
+		return 0, errors.New("it does not follow the one that was seen before; if the repository was set up anew on purpose, assay trust forget lets it begin anew")
+	}
+	return i, nil
 }
 
 func (v *verifier) support(signers []*key) {
@@ -123,11 +147,14 @@ func (v *verifier) readRoots() ([]*rootFile, error) {
 }
 
 // trustedRoot returns the last of some roots that counts by itself, so that a policy that names a newer root needs no history; and the keys
-// that it counts by, and when they hold.
+// that it counts by, and when they hold. On first use only the first one does.
 func (v *verifier) trustedRoot(roots []*rootFile) (int, []*key, []window, error) {
+	if v.anchor.firstUse {
+		roots = roots[:1]
+	}
 	var why error
 	for i, r := range slices.Backward(roots) {
-		signers, windows, err := v.anchor.holds(r, v.gun, v.files.past.FirstRoot)
+		signers, windows, err := v.anchor.holds(r, v.gun)
 		if err == nil {
 			return i, signers, windows, nil
 		}
@@ -139,17 +166,19 @@ func (v *verifier) trustedRoot(roots []*rootFile) (int, []*key, []window, error)
 }
 
 // succeeds decides whether a root may follow another: the version is the next one, and as many keys of both as each asks for have signed
-// it (TUF 5.3.4 and 5.3.5). It returns the keys of its own that it counts by.
-func succeeds(before, after *rootFile, gun string) ([]*key, error) {
+// it (TUF 5.3.4 and 5.3.5). It returns the keys of the one before and those of its own that it counts by.
+func succeeds(before, after *rootFile, gun string) (by, own []*key, err error) {
 	if after.version != before.version+1 {
-		return nil, fmt.Errorf("does not follow version %d", before.version)
+		return nil, nil, fmt.Errorf("does not follow version %d", before.version)
 	}
-	if _, err := after.signedBy(before.roles[roleRoot]); err != nil {
-		return nil, fmt.Errorf("by version %d: %w", before.version, err)
+	if by, err = after.signedBy(before.roles[roleRoot]); err != nil {
+		return nil, nil, fmt.Errorf("by version %d: %w", before.version, err)
 	}
-	own := boundTo(after.roles[roleRoot], gun)
-	signers, err := after.signedBy(own)
-	return lasting(signers, own.threshold), err
+	bound := boundTo(after.roles[roleRoot], gun)
+	if own, err = after.signedBy(bound); err != nil {
+		return nil, nil, err
+	}
+	return by, lasting(own, bound.threshold), nil
 }
 
 // boundTo leaves a root role the keys that are certificates for a repository.
@@ -158,6 +187,8 @@ func boundTo(r role, gun string) role {
 	return r
 }
 
+const rollback = "a rollback; if the server was restored on purpose, assay trust forget lets it begin anew"
+
 // raise refuses a file that is older than one seen before, and notes the floor that it is for others. by is who may sign it; a root's
 // floor holds whoever signs (TUF 5.3.5, 5.4.3, 5.5.5, 5.6.4).
 func (v *verifier) raise(name string, f *file, by role) error {
@@ -165,9 +196,8 @@ func (v *verifier) raise(name string, f *file, by role) error {
 	if by.name != "" {
 		floor.Signers = by.mark()
 	}
-	before, found := v.files.past.Floors[name]
-	if found && before.Signers == floor.Signers && f.version < before.Version {
-		return fmt.Errorf("version %d is older than version %d, which was seen before: a rollback; if the server was restored on purpose, assay trust forget lets it begin anew", f.version, before.Version)
+	if before, found := v.files.past.Floors[name].of(floor.Signers); found && f.version < before.Version {
+		return fmt.Errorf("version %d is older than version %d, which was seen before: %s", f.version, before.Version, rollback)
 	}
 	v.repo.floors[name] = floor
 	return nil
@@ -242,7 +272,8 @@ func (v *verifier) verifySnapshot(want fileMeta) (map[string]fileMeta, error) {
 }
 
 // verifyTargets checks the targets of one role, after those of the role above it (TUF 5.6). A role that was delegated and has signed
-// nothing yet is no error: the snapshot says so.
+// nothing yet is no error: the snapshot says so. It cannot say so of a file that was seen (TUF 5.5.5): the word of another role would then
+// count in its place.
 func (v *verifier) verifyTargets(name string, meta map[string]fileMeta) error {
 	by, way, above, err := v.delegated(name)
 	if err != nil || by.name == "" {
@@ -253,6 +284,9 @@ func (v *verifier) verifyTargets(name string, meta map[string]fileMeta) error {
 		return errors.New("the snapshot does not name it")
 	}
 	if !found {
+		if floor, seen := v.files.past.Floors[name].of(by.mark()); seen {
+			return fmt.Errorf("the snapshot does not name it, and version %d was seen before: %s", floor.Version, rollback)
+		}
 		v.repo.absent[name] = "has signed nothing yet"
 		return nil
 	}

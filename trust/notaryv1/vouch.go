@@ -85,13 +85,13 @@ func (s selection) vouches(r *repository, ref image.Ref, now time.Time) ([]trust
 	return nil, why
 }
 
-// tagsOf returns the tags under which some role that counts has signed a digest, sorted.
+// tagsOf returns the tags under which a digest is signed, sorted: by all signers, or by one of the roles that count.
 func (s selection) tagsOf(r *repository, d image.Digest) []string {
 	want, err := hex.DecodeString(d.Hex())
 	if err != nil {
 		return nil
 	}
-	var all []string
+	signed := map[string]int{} // by how many roles
 	for _, name := range s.counted() {
 		t := r.targets[name]
 		if t == nil {
@@ -99,12 +99,18 @@ func (s selection) tagsOf(r *repository, d image.Digest) []string {
 		}
 		for tag, target := range t.file.targets {
 			if bytes.Equal(target.Hashes[d.Algorithm()], want) {
-				all = append(all, tag)
+				signed[tag]++
 			}
 		}
 	}
+	var all []string
+	for tag, n := range signed {
+		if n >= max(1, len(s.signers)) {
+			all = append(all, tag)
+		}
+	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	return all
 }
 
 // counted returns the roles whose word counts.
@@ -177,13 +183,15 @@ func (s selection) agreed(r *repository, w word) (word, error) {
 		if err := rule.recognises(t); err != nil {
 			return w, err
 		}
-		if len(w.roles) == 0 {
-			w.target = target
-		} else if !same(w.target, target) {
-			return w, trust.Untrusted("Incompatible digest from that of target %s: %s signed %s, %s signed %s",
-				w.tag, w.roles[0].name, w.target, t.name, target)
+		if len(w.roles) > 0 {
+			both := common(w.target, target)
+			if len(both.Hashes) == 0 {
+				return w, trust.Untrusted("Incompatible digest from that of target %s: %s signed %s, %s signed %s",
+					w.tag, w.roles[0].name, w.target, t.name, target)
+			}
+			target = both
 		}
-		w.roles = append(w.roles, t)
+		w.target, w.roles = target, append(w.roles, t)
 	}
 	return w, nil
 }
@@ -219,19 +227,20 @@ func prints(keys []*key) []string {
 	return all
 }
 
-// same reports whether two targets name the same manifest: by every algorithm that both have, and at least one.
-func same(a, b wireTarget) bool {
-	common := false
-	for algorithm := range a.Hashes {
+// common returns the digests that two targets agree on, none if they differ in any. What only one of them names is not the other's word:
+// it could be another image.
+func common(a, b wireTarget) wireTarget {
+	both := map[string][]byte{}
+	for algorithm, hash := range a.Hashes {
 		if len(b.Hashes[algorithm]) == 0 {
 			continue
 		}
-		if a.digest(algorithm) != b.digest(algorithm) || a.digest(algorithm).IsZero() {
-			return false
+		if d := a.digest(algorithm); d.IsZero() || d != b.digest(algorithm) {
+			return wireTarget{}
 		}
-		common = true
+		both[algorithm] = hash
 	}
-	return common
+	return wireTarget{Hashes: both}
 }
 
 // String names the digest of a target for people.

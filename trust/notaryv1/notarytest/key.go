@@ -84,11 +84,19 @@ func (k *Key) CertifiedBy(ca *Key, name string, from, to time.Time) *Key {
 
 // Authority returns the key with a certificate that can issue others.
 func (k *Key) Authority(name string, from, to time.Time) *Key {
+	return k.AuthorityBy(nil, name, from, to)
+}
+
+// AuthorityBy does the same with a certificate that another authority issued; nil is the key itself.
+func (k *Key) AuthorityBy(ca *Key, name string, from, to time.Time) *Key {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to,
 		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true,
 	}
-	return k.with(template, template, k.signer)
+	if ca == nil {
+		return k.with(template, template, k.signer)
+	}
+	return k.with(template, ca.Cert, ca.signer)
 }
 
 func (k *Key) with(template, parent *x509.Certificate, signer crypto.Signer) *Key {
