@@ -271,7 +271,7 @@ func (a *app) usable(policies []*policy.Policy) error {
 		return err
 	}
 	defer client.CloseIdleConnections()
-	_, err = a.makeEngine(policies, client, keeper, 0)
+	_, err = a.makeEngine(policies, peers{client: client, keeper: keeper})
 	return err
 }
 
