@@ -214,7 +214,7 @@ func TestCSE8_FiveRows(t *testing.T) {
 		}
 		return rule
 	}
-	if rule := match("quay.io/any/image"); rule != nil || p.Unmatched != policy.DenyUnmatched {
+	if rule := match("quay.io/any/image"); rule == nil || rule.Deny != "No repository matched" || p.Unmatched != policy.DenyUnmatched {
 		t.Errorf("row 2: got %+v", rule)
 	}
 	if rule := match("quay.io/any/tools"); rule == nil || rule.Allow == "" {

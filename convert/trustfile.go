@@ -165,9 +165,11 @@ func (c *trustFileReader) convert() (*Result, error) {
 	c.order()
 	c.guard()
 	c.general(scope)
+	// unmatched: deny would do; the rule has the text that users know.
+	rest := rule{comment: "what no repository is about", pattern: "**", deny: "No repository matched"}
 	d := document{
 		name: cmp.Or(c.options.Name, "container-signature-enforcer"), source: c.file, system: "container-signature-enforcer",
-		scope: scope, roots: roots, roles: c.options.Roles, authorities: c.authorities, rules: c.rules,
+		scope: scope, roots: roots, roles: c.options.Roles, authorities: c.authorities, rules: append(c.rules, rest),
 	}
 	return d.result(c.notes, c.hosts)
 }

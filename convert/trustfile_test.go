@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/assay-dev/assay/convert"
+	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
 )
 
@@ -366,5 +367,15 @@ func TestT43_FilesAreLimited(t *testing.T) {
 	}
 	if _, err := convert.TrustFile("trust.yaml", []byte(b.String()), convert.TrustFileOptions{}); err == nil || !strings.Contains(err.Error(), "the policy that comes out cannot be read") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// CSE-2: an image that no repository is about is denied in the words that users know.
+func TestCSE2_NoRepositoryMatched(t *testing.T) {
+	r := importedOne(t, []repository{{`^registry[.]example/`, 0, true, "https://n.example"}}, false)
+	p, _ := parsed(t, r.Policy)
+	rule, _, err := p.Match(policy.Query{Ref: image.MustParse("other.example/app:1")})
+	if err != nil || rule == nil || rule.Deny != "No repository matched" {
+		t.Errorf("got %+v, %v", rule, err)
 	}
 }

@@ -28,10 +28,12 @@ Exit codes: 0 if there is a policy, 64 if there is none. No file is overwritten.
 
 const pinHelp = `
 
-Where the root of a repository is found, for --root-certificate: in the folder of
-somebody who signs there, not at the server that is to be checked by it:
+Where the root is found, in the folder of somebody who signs, not at the server that
+is to be checked by it. Each repository has a certificate of its own for the root key,
+which is the same for all of an owner; --root-key names that key:
   jq -r '.signed as $s | $s.roles.root.keyids[] | $s.keys[.].keyval.public' \
-    ~/.docker/trust/tuf/registry.example/app/metadata/root.json | base64 -d`
+    ~/.docker/trust/tuf/registry.example/app/metadata/root.json | base64 -d |
+    openssl x509 -noout -pubkey > root.pub`
 
 func (a *app) policyImportCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -83,7 +85,7 @@ func (a *app) importFlags(cmd *cobra.Command) *importOptions {
 	f.Var(&o.rootCertificates, "root-certificate", "PEM `FILE` with certificates of the trust data's roots; may be repeated, any counts")
 	f.Var(&o.rootKeys, "root-key", "PEM `FILE` with public keys of the roots")
 	f.Var(&o.rootCAs, "root-ca", "PEM `FILE` with CAs that vouch for the roots' certificates")
-	f.Var(&o.roles, "roles", "`ROLE`s whose targets count where no signers are named, separated by commas (default targets,targets/releases)")
+	f.Var(&o.roles, "roles", "`ROLE`s whose targets count where no signers are named, separated by commas (default targets/releases,targets: the first that has signed a tag decides)")
 	f.VarP(&o.output, "output", "o", "write the policy to `FILE`, which must not exist (default standard output)")
 	f.Var(&o.registriesOut, "registries-out", "write the settings of the Notary servers to `FILE` for --registries, which must not exist, and passwords and CAs beside it")
 	for _, name := range []string{"name", "roles"} {

@@ -75,7 +75,7 @@ func TestImportTrustFile(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, r.stdout)
 	}
-	if p.Name != enforcer || len(p.Rules) != 1 || p.Rules[0].Digest != policy.PinDigest || !strings.Contains(strings.ReplaceAll(r.stdout, "            ", ""), signer) {
+	if p.Name != enforcer || len(p.Rules) != 2 || p.Rules[0].Digest != policy.PinDigest || !strings.Contains(strings.ReplaceAll(r.stdout, "            ", ""), signer) {
 		t.Errorf("got\n%s", r.stdout)
 	}
 	for _, want := range []string{
