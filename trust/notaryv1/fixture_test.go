@@ -48,7 +48,6 @@ type world struct {
 	store   Store
 	format  trust.Format
 	clock   time.Time
-	served  map[string][]byte
 	guns    map[string]map[string][]byte
 	options Options
 }

@@ -24,7 +24,7 @@ func (d down) TrustData(context.Context, string, string, string, int64) ([]byte,
 	return nil, d.err
 }
 
-var refused = fmt.Errorf("dial tcp: %w", trust.ErrUnavailable)
+var errRefused = fmt.Errorf("dial tcp: %w", trust.ErrUnavailable)
 
 func (w *world) decideFrom(a *authority, src trust.Source, ref image.Ref) ([]trust.Proof, error) {
 	ev, err := a.Find(context.Background(), src, ref)
@@ -45,12 +45,12 @@ func TestCSE29_OfflineGrace(t *testing.T) {
 		fault        error
 		want         string // "": proved
 	}{
-		"no grace":                         {0, time.Minute, refused, "client is offline: notary.example:4443"},
-		"inside the grace":                 {day, day - time.Second, refused, ""},
-		"at its end":                       {day, day, refused, "offlineGrace is 24h"},
-		"the timestamp ends sooner":        {30 * day, 13 * day, refused, "the timestamp expired"},
-		"before that":                      {30 * day, 13*day - time.Second, refused, ""},
-		"the clock goes back":              {day, -2 * time.Hour, refused, "client is offline"},
+		"no grace":                         {0, time.Minute, errRefused, "client is offline: notary.example:4443"},
+		"inside the grace":                 {day, day - time.Second, errRefused, ""},
+		"at its end":                       {day, day, errRefused, "offlineGrace is 24h"},
+		"the timestamp ends sooner":        {30 * day, 13 * day, errRefused, "the timestamp expired"},
+		"before that":                      {30 * day, 13*day - time.Second, errRefused, ""},
+		"the clock goes back":              {day, -2 * time.Hour, errRefused, "client is offline"},
 		"no outage, but no access":         {day, time.Minute, errors.New("401 unauthorized"), "401"},
 		"no outage, but another server":    {day, time.Minute, fmt.Errorf("404: %w", trust.ErrNotFound), "does not have trust data"},
 		"no outage, but the asker's leave": {day, time.Minute, context.Canceled, "canceled"},
@@ -113,7 +113,7 @@ func TestOfflineGraceBeginsWithTheLastAnswer(t *testing.T) {
 		w.clock = w.clock.Add(time.Hour)
 	}
 	w.restart()
-	if _, err := w.decideFrom(w.authority(t), down{w, refused}, app); err != nil {
+	if _, err := w.decideFrom(w.authority(t), down{w, errRefused}, app); err != nil {
 		t.Errorf("an hour after the last answer: %v", err)
 	}
 }
@@ -125,7 +125,7 @@ func TestOutageOfWhatWasNotSeen(t *testing.T) {
 	o.OfflineGrace = day
 	w := newWorld(o)
 	w.serve(r)
-	if _, err := w.decideFrom(w.authority(t), down{w, refused}, app); err == nil || trust.IsNo(err) || !strings.Contains(err.Error(), "nothing is kept") {
+	if _, err := w.decideFrom(w.authority(t), down{w, errRefused}, app); err == nil || trust.IsNo(err) || !strings.Contains(err.Error(), "nothing is kept") {
 		t.Errorf("error = %v", err)
 	}
 	if _, err := w.decide(t, w.authority(t), app); err != nil {
@@ -133,14 +133,14 @@ func TestOutageOfWhatWasNotSeen(t *testing.T) {
 	}
 	o.Signers = []SignerOptions{signer("targets/jenkins", r.Roles["targets/jenkins"].Keys[0].PublicPEM())}
 	other := w.authorityWith(t, o) // needs a file that the first one did not
-	if _, err := w.decideFrom(other, down{w, refused}, app); err == nil || trust.IsNo(err) || !strings.Contains(err.Error(), "nothing is kept") {
+	if _, err := w.decideFrom(other, down{w, errRefused}, app); err == nil || trust.IsNo(err) || !strings.Contains(err.Error(), "nothing is kept") {
 		t.Errorf("error = %v", err)
 	}
 	if _, err := w.decide(t, other, app); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range []*authority{other, w.authority(t)} { // what one fetched does not take away what another needs
-		if _, err := w.decideFrom(a, down{w, refused}, app); err != nil {
+		if _, err := w.decideFrom(a, down{w, errRefused}, app); err != nil {
 			t.Error(err)
 		}
 	}
@@ -161,7 +161,7 @@ func TestT28_ABridgedAnswerIsNoFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.clock = w.clock.Add(time.Hour)
-	if _, err := w.decideFrom(w.authority(t), down{w, refused}, app); err != nil {
+	if _, err := w.decideFrom(w.authority(t), down{w, errRefused}, app); err != nil {
 		t.Fatal(err)
 	}
 	after, err := w.store.Load(t.Context(), Key{server, r.GUN, w.authority(t).trustsAs})

@@ -226,7 +226,7 @@ func TestResolve(t *testing.T) {
 	if _, err := a.Resolve(t.Context(), w, app.Pinned(image.Digest{}), now.Add(15*day)); !trust.IsNo(err) {
 		t.Errorf("expired: %v", err)
 	}
-	if _, err := a.Resolve(t.Context(), down{w, refused}, app.Pinned(image.Digest{}), now); err == nil || trust.IsNo(err) {
+	if _, err := a.Resolve(t.Context(), down{w, errRefused}, app.Pinned(image.Digest{}), now); err == nil || trust.IsNo(err) {
 		t.Errorf("offline: %v", err)
 	}
 	r.Sign("targets/qa", "1", other)

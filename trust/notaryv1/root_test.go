@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assay-dev/assay/trust"
 	"github.com/assay-dev/assay/trust/notaryv1/notarytest"
 )
 
@@ -18,6 +19,18 @@ func withRoot(keys ...*notarytest.Key) *notarytest.Repository {
 	root := r.Roles[notarytest.Root]
 	root.Keys, root.Signers = keys, keys
 	return r
+}
+
+// wantOutcome wants a proof if why is empty, and else a "no" that says why.
+func wantOutcome(t *testing.T, proofs []trust.Proof, err error, why string) {
+	t.Helper()
+	if why != "" {
+		wantNoWith(t, proofs, err, why)
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // The root of trust is what the policy says, in each of its forms, and nothing else.
@@ -65,13 +78,7 @@ func TestRootOfTrust(t *testing.T) {
 				w.clock = c.at
 			}
 			proofs, err := w.decide(t, w.authority(t), app)
-			if c.want == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			wantNoWith(t, proofs, err, c.want)
+			wantOutcome(t, proofs, err, c.want)
 		})
 	}
 }
@@ -97,13 +104,7 @@ func TestT9_RootThreshold(t *testing.T) {
 			w := newWorld(Options{Server: server, Root: &RootOptions{Keys: c.pinned}})
 			w.serve(r)
 			proofs, err := w.decide(t, w.authority(t), app)
-			if c.want == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			wantNoWith(t, proofs, err, c.want)
+			wantOutcome(t, proofs, err, c.want)
 		})
 	}
 }
