@@ -1,6 +1,7 @@
 package notaryv1
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -191,7 +192,7 @@ func (u *update) rootsTo(ctx context.Context, want fileMeta) ([][]byte, error) {
 			return nil, err
 		}
 		roots := append(slices.Clone(u.kept.Roots), between...)
-		if kept.version < current.version {
+		if newest := u.kept.Roots[len(u.kept.Roots)-1]; !bytes.Equal(newest, last) {
 			roots = append(roots, last)
 		}
 		return roots, nil
