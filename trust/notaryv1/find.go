@@ -156,7 +156,7 @@ func (u *update) get(ctx context.Context, name string, m fileMeta) ([]byte, erro
 		return kept, nil
 	}
 	most := int64(MaxFile)
-	if name == roleRoot {
+	if name == roleRoot || name == roleSnapshot {
 		most = maxTop
 	}
 	if m.Length > most {
