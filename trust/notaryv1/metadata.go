@@ -62,27 +62,6 @@ func parseFile(content []byte) (*file, error) {
 	return f, f.head()
 }
 
-// readSignatures reads a list of signatures, one by one: anybody can write millions of empty ones, which take far more room when read.
-func readSignatures(list []byte) ([]signature, error) {
-	unreadable := errors.New("its signatures cannot be read")
-	var all []signature
-	d := json.NewDecoder(bytes.NewReader(list))
-	if start, err := d.Token(); err != nil || start != json.Delim('[') {
-		return nil, unreadable
-	}
-	for d.More() {
-		if len(all) == maxSignatures {
-			return nil, fmt.Errorf("more than %d signatures", maxSignatures)
-		}
-		var s signature
-		if err := d.Decode(&s); err != nil {
-			return nil, unreadable
-		}
-		all = append(all, s)
-	}
-	return all, nil
-}
-
 // head reads what the signed parts of all types have (TUF 4.3).
 func (f *file) head() error {
 	if err := f.field("_type", &f.kind); err != nil {
