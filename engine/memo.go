@@ -54,6 +54,7 @@ type fetched struct {
 var (
 	_ trust.Source      = (*memo)(nil)
 	_ trust.TrustServer = (*memo)(nil)
+	_ trust.Rereader    = (*memo)(nil)
 )
 
 func newMemo(src trust.Source, limit time.Duration) *memo {
@@ -97,6 +98,9 @@ func (m *memo) TrustData(ctx context.Context, server, gun, name string, limit in
 	})
 	return slices.Clone(f.manifest.Bytes), err
 }
+
+// Anew implements trust.Rereader.
+func (m *memo) Anew() trust.Source { return m.source }
 
 // meant returns ref without a tag that does not matter beside its digest.
 func meant(ref image.Ref) image.Ref {

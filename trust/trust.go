@@ -169,6 +169,12 @@ type TrustServer interface {
 	TrustData(ctx context.Context, server, gun, name string, limit int64) ([]byte, error)
 }
 
+// Rereader is implemented by sources that answer from what they remember of a question.
+type Rereader interface {
+	// Anew returns the source behind, which asks again: for who has learned meanwhile that there must be something newer.
+	Anew() Source
+}
+
 // Manifest is the bytes of a manifest or an index as a registry served them.
 type Manifest struct {
 	MediaType string

@@ -56,7 +56,7 @@ func (a *authority) Find(ctx context.Context, src trust.Source, ref image.Ref) (
 	}
 	server, ok := src.(trust.TrustServer)
 	if !ok {
-		return trust.Evidence{}, fmt.Errorf("trust data of %s: no Notary server can be reached from here", ref)
+		return trust.Evidence{}, fmt.Errorf("trust data of %s: %w", ref, errNoServer)
 	}
 	key, err := a.key(ref)
 	if err != nil {

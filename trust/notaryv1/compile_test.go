@@ -176,6 +176,8 @@ func TestT17_MethodsDoNotMix(t *testing.T) {
 	}
 }
 
+func nested(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
+
 func TestCanonical(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"b":1,"a":2}`:              `{"a":2,"b":1}`,
@@ -187,6 +189,7 @@ func TestCanonical(t *testing.T) {
 		`{"a\"":1,"a!":2}`:           `{"a!":2,"a\"":1}`,
 		`[]`:                         `[]`,
 		`{}`:                         `{}`,
+		nested(maxNesting):           nested(maxNesting),
 		`-12`:                        `-12`,
 	} {
 		if got, err := canonical([]byte(in)); err != nil || string(got) != want {
@@ -195,7 +198,7 @@ func TestCanonical(t *testing.T) {
 	}
 	for _, in := range []string{
 		``, `{`, `[`, `"`, `{"a"}`, `{"a":}`, `{"a":1,}`, `[1,]`, `[1 2]`, `nul`, `{"a":1}{`, `1.5`, `1e3`, `01`, `--1`, `-`, `12345678901234567890123`, "\"\n\"",
-		`"\x"`, `"\u12"`, `"\ud800"`, `"\ud800\u0041"`, `"\udc00"`, "\"\xff\"", `{"a":1,"\u0061":2}`, `{"b":1,"a":1,"b":2}`, strings.Repeat("[", maxNesting+2),
+		`"\x"`, `"\u12"`, `"\ud800"`, `"\ud800\u0041"`, `"\udc00"`, "\"\xff\"", `{"a":1,"\u0061":2}`, `{"b":1,"a":1,"b":2}`, nested(maxNesting + 2),
 	} {
 		if got, err := canonical([]byte(in)); err == nil {
 			t.Errorf("canonical(%q) = %s, want an error", in, got)

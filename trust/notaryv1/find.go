@@ -1,6 +1,7 @@
 package notaryv1
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,6 +26,9 @@ type update struct {
 	roots  [][]byte
 	byRole map[string][]byte
 }
+
+// errNoServer says that a source reaches registries alone.
+var errNoServer = errors.New("no Notary server can be reached from here")
 
 // errUnreadable ends an update whose evidence is what was fetched so far.
 var errUnreadable = errors.New("unreadable")
@@ -68,11 +72,29 @@ func (u *update) begin(ctx context.Context) error {
 			return trust.Unsigned("%s does not have trust data for %s: %w", u.key.host(), u.key.GUN, err)
 		}
 	}
+	if u.isOlder(contents[0]) {
+		// Another question may have seen newer ones since this answer was given: only what is older still is a rollback.
+		if r, ok := u.server.(trust.Rereader); ok {
+			u.server, _ = r.Anew().(trust.TrustServer)
+		}
+		again, err := u.fetch(ctx, names[0], maxTop)
+		if err != nil {
+			return err
+		}
+		contents[0] = again
+	}
 	u.byRole[roleTimestamp], u.roots = contents[0], u.kept.Roots
 	if len(contents) > 1 {
 		u.roots = contents[1:]
 	}
 	return nil
+}
+
+// isOlder reports whether a timestamp has a lower version than the one that was seen last.
+func (u *update) isOlder(timestamp []byte) bool {
+	floors := u.kept.Floors[roleTimestamp]
+	f, err := u.reader.read(timestamp)
+	return err == nil && len(floors) > 0 && f.version < floors[0].Version
 }
 
 // snapshot gets the snapshot that the timestamp names, and returns what it names.
@@ -155,7 +177,7 @@ func (u *update) get(ctx context.Context, name string, m fileMeta) ([]byte, erro
 		return kept, nil
 	}
 	most := int64(MaxFile)
-	if name == roleRoot {
+	if name == roleRoot || name == roleSnapshot {
 		most = maxTop
 	}
 	if m.Length > most {
@@ -191,7 +213,7 @@ func (u *update) rootsTo(ctx context.Context, want fileMeta) ([][]byte, error) {
 			return nil, err
 		}
 		roots := append(slices.Clone(u.kept.Roots), between...)
-		if kept.version < current.version {
+		if newest := u.kept.Roots[len(u.kept.Roots)-1]; !bytes.Equal(newest, last) {
 			roots = append(roots, last)
 		}
 		return roots, nil
@@ -255,6 +277,9 @@ func (u *update) back(ctx context.Context, current *rootFile, content []byte) ([
 }
 
 func (u *update) fetch(ctx context.Context, name string, limit int64) ([]byte, error) {
+	if u.server == nil {
+		return nil, errNoServer
+	}
 	content, err := u.server.TrustData(ctx, u.key.Server, u.key.GUN, name, limit)
 	if err != nil {
 		return nil, err

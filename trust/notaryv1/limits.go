@@ -9,7 +9,7 @@ const (
 
 	maxRoots      = 64              // versions of a root between the one that the policy trusts and the current one
 	maxKeys       = 256             // keys in one file
-	maxTop        = 1 << 20         // bytes of a root or a timestamp: they are read before a signature says anything of them
+	maxTop        = 1 << 20         // bytes of a root, a timestamp or a snapshot: they are read before a signature says anything of them
 	maxSignatures = 64              // signatures on one file that are looked at
 	maxRoles      = 512             // delegations in one file
 	maxNesting    = 32              // objects and lists in each other in a file

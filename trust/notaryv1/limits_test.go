@@ -12,8 +12,8 @@ import (
 	"github.com/assay-dev/assay/trust/notaryv1/notarytest"
 )
 
-// T43: roots and timestamps, which are read before any signature on them is looked at, are small.
-func TestT43_RootsAndTimestampsAreSmall(t *testing.T) {
+// T43: roots, timestamps and snapshots, which are read before any signature on them is looked at, are small.
+func TestT43_FilesAtTheTopAreSmall(t *testing.T) {
 	r := newRepository()
 	pin := pinned(r)
 	r.RotateRoot()
@@ -26,12 +26,43 @@ func TestT43_RootsAndTimestampsAreSmall(t *testing.T) {
 			t.Errorf("%s: %d proofs, %v", role, len(proofs), err)
 		}
 	}
-	r.Roles[notarytest.Root].File = func(b []byte) []byte { return append(slices.Clone(b), strings.Repeat(" ", maxTop)...) }
 	files := r.Files()
+	r.Roles[notarytest.Snapshot].File = func(b []byte) []byte { return append(slices.Clone(b), strings.Repeat(" ", maxTop)...) }
+	w.serve(r)
+	if proofs, err := w.decide(t, w.authority(t), app); err == nil || trust.IsNo(err) || len(proofs) > 0 {
+		t.Errorf("a snapshot: %d proofs, %v", len(proofs), err)
+	}
+	r.Roles[notarytest.Snapshot].File = nil
+	r.Roles[notarytest.Root].File = func(b []byte) []byte { return append(slices.Clone(b), strings.Repeat(" ", maxTop)...) }
+	files = r.Files()
 	files["root.json"] = files["1.root.json"]
 	w.serveFiles(r.GUN, files)
 	if proofs, err := w.decide(t, w.authority(t), app); err == nil || trust.IsNo(err) || len(proofs) > 0 {
 		t.Errorf("a root that the snapshot names: %d proofs, %v", len(proofs), err)
+	}
+}
+
+// T43: signatures are counted while they are read.
+func TestT43_ManySignatures(t *testing.T) {
+	flood := func(n int) []byte {
+		return []byte(`{"signatures":[{}` + strings.Repeat(`,{}`, n-1) + `],"signed":{"_type":"Snapshot","expires":"2026-10-01T00:00:00Z","version":1}}`)
+	}
+	if _, err := parseFile(flood(maxSignatures)); err != nil {
+		t.Error(err)
+	}
+	one := testing.AllocsPerRun(1, func() { _, _ = parseFile(flood(maxSignatures)) })
+	many := testing.AllocsPerRun(1, func() {
+		if _, err := parseFile(flood(100_000)); err == nil || !strings.Contains(err.Error(), "more than 64 signatures") {
+			t.Error(err)
+		}
+	})
+	if many > 2*one {
+		t.Errorf("%v allocations for many, %v for %d", many, one, maxSignatures)
+	}
+	for _, text := range []string{`null`, `{}`, `[1]`, `[null,"x"]`, `""`} {
+		if _, err := parseFile([]byte(`{"signatures":` + text + `,"signed":{"_type":"Snapshot","expires":"2026-10-01T00:00:00Z","version":1}}`)); err == nil {
+			t.Errorf("signatures %s are read", text)
+		}
 	}
 }
 

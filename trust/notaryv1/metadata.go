@@ -55,11 +55,8 @@ func parseFile(content []byte) (*file, error) {
 	if f.fields == nil {
 		return nil, errors.New("it has no signed part")
 	}
-	if err := json.Unmarshal(envelope["signatures"], &f.signatures); err != nil {
-		return nil, errors.New("its signatures cannot be read")
-	}
-	if n := len(f.signatures); n > maxSignatures {
-		return nil, fmt.Errorf("%d signatures, at most %d are looked at", n, maxSignatures)
+	if f.signatures, err = readSignatures(envelope["signatures"]); err != nil {
+		return nil, err
 	}
 	f.sum = sha256.Sum256(f.plain)
 	return f, f.head()

@@ -98,6 +98,52 @@ func TestCSE29_OfflineGrace(t *testing.T) {
 	}
 }
 
+// CSE-29: what is bridged ends with the grace, also if it was found before.
+func TestCSE29_TheGraceEndsAfterItWasFound(t *testing.T) {
+	r := newRepository()
+	o := pinned(r)
+	o.OfflineGrace = day
+	w := newWorld(o)
+	w.serve(r)
+	a := w.authority(t)
+	if _, err := w.decide(t, a, app); err != nil {
+		t.Fatal(err)
+	}
+	ev, err := a.Find(t.Context(), down{w, errRefused}, app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Check(app, ev, now.Add(day-time.Second)); err != nil {
+		t.Error(err)
+	}
+	if proofs, err := a.Check(app, ev, now.Add(day)); err == nil || trust.IsNo(err) || len(proofs) > 0 {
+		t.Errorf("%d proofs, %v", len(proofs), err)
+	}
+}
+
+// faulty fails for one file, and has nothing else.
+type faulty struct {
+	trust.Source
+	name string
+}
+
+func (f faulty) TrustData(_ context.Context, _, _, name string, _ int64) ([]byte, error) {
+	if name == f.name {
+		return nil, errors.New("500 internal server error")
+	}
+	return nil, fmt.Errorf("404: %w", trust.ErrNotFound)
+}
+
+// T46: a fault does not hide behind the 404 of another file.
+func TestT46_AFaultBesideANotFound(t *testing.T) {
+	for _, name := range []string{"timestamp.json", "root.json"} {
+		w := newWorld(pinned(newRepository()))
+		if _, err := w.authority(t).Find(t.Context(), faulty{w, name}, app); err == nil || trust.IsNo(err) || !strings.Contains(err.Error(), "500") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // The grace is counted from the server's last answer, not from the last news.
 func TestOfflineGraceBeginsWithTheLastAnswer(t *testing.T) {
 	r := newRepository()
@@ -264,5 +310,39 @@ func TestCSE28_AnotherReplicaSawMore(t *testing.T) {
 	}
 	w.serveFiles(r.GUN, old)
 	proofs, err := w.decide(t, slow, app)
+	wantNoWith(t, proofs, err, "rollback")
+}
+
+// remembered is a source that answers with what it got before.
+type remembered struct {
+	*world
+	known map[string][]byte
+}
+
+func (r remembered) TrustData(ctx context.Context, server, gun, name string, limit int64) ([]byte, error) {
+	if content, found := r.known[name]; found {
+		return content, nil
+	}
+	return r.world.TrustData(ctx, server, gun, name, limit)
+}
+
+func (r remembered) Anew() trust.Source { return r.world }
+
+// T28: an answer that another question has overtaken is no rollback; it is asked for again.
+func TestT28_AnAnswerThatWasOvertaken(t *testing.T) {
+	r := newRepository()
+	w := newWorld(pinned(r))
+	stale := remembered{w, r.Files()}
+	r.Refresh()
+	w.serve(r)
+	a := w.authority(t)
+	if _, err := w.decide(t, a, app); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.decideFrom(a, stale, app); err != nil {
+		t.Error(err)
+	}
+	w.serveFiles(r.GUN, stale.known)
+	proofs, err := w.decideFrom(a, stale, app)
 	wantNoWith(t, proofs, err, "rollback")
 }

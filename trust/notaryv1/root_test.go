@@ -1,6 +1,8 @@
 package notaryv1
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"slices"
 	"testing"
 	"time"
@@ -185,6 +187,18 @@ func TestT43_ManyRoots(t *testing.T) {
 	if n := w.Requests(); n > maxRoots+10 {
 		t.Errorf("%d requests", n)
 	}
+	// Who has seen the first one does not ask for them all either, and cannot tell.
+	w = newWorld(pin)
+	first := r.Files()["1.root.json"]
+	key := Key{Server: server, GUN: r.GUN, Anchor: w.authority(t).trustsAs}
+	if err := w.store.Update(t.Context(), key, func(s State) (State, error) { s.Roots = [][]byte{first}; return s, nil }); err != nil {
+		t.Fatal(err)
+	}
+	w.serve(r)
+	w.FailAt(0, nil)
+	if _, err := w.decide(t, w.authority(t), app); err == nil || trust.IsNo(err) || w.Requests() > 10 {
+		t.Errorf("%d requests, %v", w.Requests(), err)
+	}
 	// The operator's way out: the current root in the policy.
 	w = newWorld(pinned(r))
 	w.serve(r)
@@ -310,6 +324,19 @@ func TestT21_OldRootsCanBeRevoked(t *testing.T) {
 	for _, print := range []string{first, second, rootKey(r).Fingerprint()} {
 		if !slices.Contains(proofs[0].Signers[0].Under, print) {
 			t.Errorf("%s is not among %v", print, proofs[0].Signers[0].Under)
+		}
+	}
+}
+
+// A certificate whose own signature is of a kind that is broken does not bind a key to a repository.
+func TestWeakSignaturesOnCertificates(t *testing.T) {
+	for algorithm, want := range map[x509.SignatureAlgorithm]bool{
+		x509.SHA256WithRSA: true, x509.ECDSAWithSHA256: true, x509.PureEd25519: true,
+		x509.MD5WithRSA: false, x509.SHA1WithRSA: false, x509.ECDSAWithSHA1: false, x509.DSAWithSHA1: false, x509.UnknownSignatureAlgorithm: false,
+	} {
+		k := &key{chain: []*x509.Certificate{{SignatureAlgorithm: algorithm, Subject: pkix.Name{CommonName: app.Name()}}}}
+		if err := namesRepository(k, app.Name()); (err == nil) != want {
+			t.Errorf("%s: %v", algorithm, err)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestT28_WhatWasSeenIsFollowed(t *testing.T) {
 			w.serve(r)
 			for range 2 {
 				proofs, err := w.decide(t, w.authority(t), app.Pinned(other))
-				wantNoWith(t, proofs, err, "root")
+				wantNoWith(t, proofs, err, "root of", "assay trust forget")
 				w.restart()
 			}
 		})
@@ -108,21 +108,54 @@ func TestT28_TwoFirstRootsAtOnce(t *testing.T) {
 	}
 }
 
-// T21: a proof rests on the keys of all roots that lead to the current one, so that one of them can be taken back.
-func TestT21_KeysOfOlderRoots(t *testing.T) {
+// T28: what was seen is followed also where it is not among what was found, whatever the versions are.
+func TestT28_TheRootThatWasSeenIsMissing(t *testing.T) {
 	r := newRepository()
-	pin := pinned(r)
-	first := rootKey(r)
-	r.RotateRoot(certified(app.Name()))
-	second := rootKey(r)
-	r.RotateRoot(certified(app.Name()))
-	proofs, err := decideFor(t, r, pin, app)
+	w := newWorld(pinned(r))
+	w.serve(r)
+	a := w.authority(t)
+	ev, err := a.Find(t.Context(), w, app)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range []*notarytest.Key{first, second, rootKey(r)} {
-		if !slices.Contains(proofs[0].Signers[0].Under, k.Fingerprint()) {
-			t.Errorf("%s is not among those that the proof rests on: %q", k.Fingerprint(), proofs[0].Signers[0].Under)
-		}
+	if ev.Items[0], err = (past{Root: strings.Repeat("0", 64)}).item(); err != nil {
+		t.Fatal(err)
+	}
+	proofs, err := a.Check(app, ev, now)
+	wantNoWith(t, proofs, err, "root of", "does not follow the one that was seen before")
+}
+
+// T21: a proof rests on the keys of all roots that lead to the current one, so that one of them can be taken back.
+func TestT21_KeysOfOlderRoots(t *testing.T) {
+	keys := []*notarytest.Key{certified(app.Name()), certified(app.Name()), certified(app.Name()), certified(app.Name())}
+	for name, o := range map[string]Options{
+		"by key":    {Server: server, Root: &RootOptions{Keys: keys[0].PublicPEM() + keys[1].PublicPEM()}},
+		"first use": {Server: server, InsecureTrustOnFirstUse: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := withRoot(keys[:2]...)
+			root := r.Roles[notarytest.Root]
+			root.Signers = keys[:1]
+			w := newWorld(o)
+			w.serve(r)
+			if _, err := w.decide(t, w.authority(t), app); err != nil {
+				t.Fatal(err)
+			}
+			r.RotateRoot(keys[2])
+			root.Signers = keys[1:3]
+			r.RotateRoot(keys[3])
+			w.serve(r)
+			for range 2 {
+				proofs, err := w.decide(t, w.authority(t), app)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, k := range keys {
+					if !slices.Contains(proofs[0].Signers[0].Under, k.Fingerprint()) {
+						t.Errorf("key %d is not among those that the proof rests on: %q", i, proofs[0].Signers[0].Under)
+					}
+				}
+			}
+		})
 	}
 }

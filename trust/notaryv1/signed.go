@@ -1,9 +1,33 @@
 package notaryv1
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 )
+
+// readSignatures reads a list of signatures, one by one: anybody can write millions of empty ones, which take far more room when read.
+func readSignatures(list []byte) ([]signature, error) {
+	unreadable := errors.New("its signatures cannot be read")
+	var all []signature
+	d := json.NewDecoder(bytes.NewReader(list))
+	if start, err := d.Token(); err != nil || start != json.Delim('[') {
+		return nil, unreadable
+	}
+	for d.More() {
+		if len(all) == maxSignatures {
+			return nil, fmt.Errorf("more than %d signatures", maxSignatures)
+		}
+		var s signature
+		if err := d.Decode(&s); err != nil {
+			return nil, unreadable
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
 
 // signedBy returns the keys of a role that have signed the file, in the role's order; an error if they are fewer than the role's
 // threshold asks for (TUF 5.4.2 and alike: each key counts once, however many signatures it made and IDs it has).

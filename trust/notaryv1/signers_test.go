@@ -247,6 +247,9 @@ func TestT9_ThresholdOfSigners(t *testing.T) {
 	role.Keys, role.Signers, role.Threshold = []*notarytest.Key{keys[0], twice}, []*notarytest.Key{keys[0], twice}, 2
 	proofs, err = decideFor(t, r, o, app)
 	wantNoWith(t, proofs, err, "a threshold of 2 with 1 different keys")
+	role.Keys = append(role.Keys, keys[1]) // who has not signed
+	proofs, err = decideFor(t, r, o, app)
+	wantNoWith(t, proofs, err, "signed by 1 of the keys of the role targets/qa, and 2 must sign")
 }
 
 // Targets count only where every delegation on the way allows their names.

@@ -95,7 +95,10 @@ func (v *verifier) updateRoot() error {
 	v.support(signers)
 	for i := min(first, seen) + 1; i < len(roots); i++ {
 		by, own, err := succeeds(roots[i-1], roots[i], v.gun)
-		if err != nil {
+		switch {
+		case err != nil && v.files.past.Root != "":
+			return fmt.Errorf("version %d: %w; %s", roots[i].version, err, anew)
+		case err != nil:
 			return fmt.Errorf("version %d: %w", roots[i].version, err)
 		}
 		if i > first {
@@ -117,7 +120,7 @@ func (v *verifier) seenRoot(roots []*rootFile) (int, error) {
 	}
 	i := slices.IndexFunc(roots, func(r *rootFile) bool { return rootSum(r) == v.files.past.Root })
 	if i < 0 {
-		return 0, errors.New("it does not follow the one that was seen before; if the repository was set up anew on purpose, assay trust forget lets it begin anew")
+		return 0, errors.New("it does not follow the one that was seen before; " + anew)
 	}
 	return i, nil
 }
@@ -187,7 +190,11 @@ func boundTo(r role, gun string) role {
 	return r
 }
 
-const rollback = "a rollback; if the server was restored on purpose, assay trust forget lets it begin anew"
+// Hints where what was seen before is in the way.
+const (
+	anew     = "if the repository was set up anew on purpose, assay trust forget lets it begin anew"
+	rollback = "a rollback; if the server was restored on purpose, assay trust forget lets it begin anew"
+)
 
 // raise refuses a file that is older than one seen before, and notes the floor that it is for others. by is who may sign it; a root's
 // floor holds whoever signs (TUF 5.3.5, 5.4.3, 5.5.5, 5.6.4).

@@ -65,10 +65,13 @@ func (s selection) vouches(r *repository, ref image.Ref, now time.Time) ([]trust
 	var proofs []trust.Proof
 	for _, tag := range s.tagsOf(r, ref.Digest()) {
 		w, err := s.word(r, tag)
-		if err != nil || w.target.digest(ref.Digest().Algorithm()) != ref.Digest() {
-			continue
+		if err == nil && w.target.digest(ref.Digest().Algorithm()) != ref.Digest() {
+			continue // a role that counts more has signed another digest under this tag
 		}
-		found, err := s.prove(w, ref, now)
+		var found []trust.Proof
+		if err == nil {
+			found, err = s.prove(w, ref, now)
+		}
 		if err != nil {
 			why = err
 		}
