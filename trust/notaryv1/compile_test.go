@@ -164,7 +164,7 @@ func TestKeysAndMethods(t *testing.T) {
 }
 
 // A signature under the name of a method that is not the key's does not count.
-func TestT17_MethodsDoNotMix(t *testing.T) {
+func TestMethodsDoNotMix(t *testing.T) {
 	for kind, method := range map[string]string{"P-256": "eddsa", "ed25519": "ecdsa", "rsa": "rsapss-none"} {
 		k := notarytest.NewKey(kind)
 		k.Method = method
