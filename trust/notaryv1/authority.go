@@ -76,7 +76,7 @@ func (a *authority) key(ref image.Ref) (Key, error) {
 
 // update brings the trust data of one repository up to date, or bridges an outage.
 func (a *authority) update(ctx context.Context, server trust.TrustServer, key Key) (trust.Evidence, error) {
-	kept, err := a.format.store.Load(ctx, key)
+	kept, err := a.load(ctx, key)
 	if err != nil {
 		return trust.Evidence{}, fmt.Errorf("what was seen of %s: %w", key, err)
 	}
@@ -219,12 +219,15 @@ func (a *authority) Remember(ctx context.Context, ref image.Ref, ev trust.Eviden
 	if err != nil {
 		return err
 	}
-	kept, err := a.format.store.Load(ctx, key)
-	if err == nil && kept.knows(repo, f) && (a.grace <= 0 || now.Sub(kept.Seen) < seenEvery) {
+	kept, err := a.load(ctx, key)
+	if err == nil && kept.Anchor == key.Anchor && kept.knows(repo, f) && (a.grace <= 0 || now.Sub(kept.Seen) < seenEvery) {
 		return nil
 	}
 	if err == nil {
 		err = a.format.store.Update(ctx, key, func(s State) (State, error) {
+			if s.Server == "" {
+				s = kept // nothing, or what is adopted
+			}
 			s.Key = key
 			return repo.advance(s, f, now)
 		})

@@ -26,7 +26,6 @@ func TestT43_FilesAtTheTopAreSmall(t *testing.T) {
 			t.Errorf("%s: %d proofs, %v", role, len(proofs), err)
 		}
 	}
-	files := r.Files()
 	r.Roles[notarytest.Snapshot].File = func(b []byte) []byte { return append(slices.Clone(b), strings.Repeat(" ", maxTop)...) }
 	w.serve(r)
 	if proofs, err := w.decide(t, w.authority(t), app); err == nil || trust.IsNo(err) || len(proofs) > 0 {
@@ -34,7 +33,7 @@ func TestT43_FilesAtTheTopAreSmall(t *testing.T) {
 	}
 	r.Roles[notarytest.Snapshot].File = nil
 	r.Roles[notarytest.Root].File = func(b []byte) []byte { return append(slices.Clone(b), strings.Repeat(" ", maxTop)...) }
-	files = r.Files()
+	files := r.Files()
 	files["root.json"] = files["1.root.json"]
 	w.serveFiles(r.GUN, files)
 	if proofs, err := w.decide(t, w.authority(t), app); err == nil || trust.IsNo(err) || len(proofs) > 0 {

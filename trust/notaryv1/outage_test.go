@@ -266,6 +266,8 @@ type broken struct{ load, update error }
 
 func (b broken) Load(context.Context, Key) (State, error) { return State{}, b.load }
 
+func (b broken) Others(context.Context, Key) ([]State, error) { return nil, b.load }
+
 func (b broken) Update(context.Context, Key, func(State) (State, error)) error { return b.update }
 
 // Where what was seen cannot be known or kept, nobody can tell.

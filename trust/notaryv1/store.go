@@ -58,7 +58,9 @@ func (s State) Root() string {
 type Store interface {
 	// Load returns what is kept under a key; the zero State if nothing ever was. An error means that nobody can tell.
 	Load(ctx context.Context, k Key) (State, error)
-	// Update replaces what is kept under a key by what change makes of it. Nobody else's update comes between: change may be called
+	// Others returns what is kept of the same repository under other roots of trust.
+	Others(ctx context.Context, k Key) ([]State, error)
+	// Update replaces what is kept under a key, and only there, by what change makes of it. Nobody else's update comes between: change may be called
 	// again with what another has written. If change fails, nothing is written, and its error is returned.
 	Update(ctx context.Context, k Key, change func(State) (State, error)) error
 }
@@ -78,6 +80,19 @@ func (m *Memory) Load(_ context.Context, k Key) (State, error) {
 	return m.states[k], nil
 }
 
+// Others implements Store.
+func (m *Memory) Others(_ context.Context, k Key) ([]State, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var others []State
+	for other, s := range m.states {
+		if other != k && other.Server == k.Server && other.GUN == k.GUN {
+			others = append(others, s)
+		}
+	}
+	return others, nil
+}
+
 // Update implements Store.
 func (m *Memory) Update(_ context.Context, k Key, change func(State) (State, error)) error {
 	m.mu.Lock()
@@ -89,6 +104,7 @@ func (m *Memory) Update(_ context.Context, k Key, change func(State) (State, err
 	if m.states == nil {
 		m.states = map[Key]State{}
 	}
+	changed.Key = k
 	m.states[k] = changed
 	return nil
 }

@@ -58,6 +58,14 @@ func (f *Folder) Load(_ context.Context, k notaryv1.Key) (notaryv1.State, error)
 	return f.read(f.file(k), k)
 }
 
+// Others implements notaryv1.Store.
+func (f *Folder) Others(_ context.Context, k notaryv1.Key) ([]notaryv1.State, error) {
+	all, err := f.list(func(name string) bool { return strings.HasPrefix(name, repository(k)) })
+	return slices.DeleteFunc(all, func(s notaryv1.State) bool {
+		return s.Key == k || s.Server != k.Server || s.GUN != k.GUN
+	}), err
+}
+
 // Update implements notaryv1.Store.
 func (f *Folder) Update(ctx context.Context, k notaryv1.Key, change func(notaryv1.State) (notaryv1.State, error)) error {
 	if f.path == "" {
@@ -85,6 +93,11 @@ func (f *Folder) Update(ctx context.Context, k notaryv1.Key, change func(notaryv
 
 // List returns what is kept of all repositories, by server and name. What cannot be read is an error, beside the rest.
 func (f *Folder) List() ([]notaryv1.State, error) {
+	return f.list(func(string) bool { return true })
+}
+
+// list reads the files whose names are wanted.
+func (f *Folder) list(wanted func(name string) bool) ([]notaryv1.State, error) {
 	if f.path == "" {
 		return nil, errNoFolder
 	}
@@ -95,7 +108,7 @@ func (f *Folder) List() ([]notaryv1.State, error) {
 	var states []notaryv1.State
 	errs := []error{err}
 	for _, e := range entries {
-		if e.IsDir() || !strings.HasSuffix(e.Name(), suffix) {
+		if e.IsDir() || !strings.HasSuffix(e.Name(), suffix) || !wanted(e.Name()) {
 			continue
 		}
 		s, err := f.read(filepath.Join(f.path, e.Name()), notaryv1.Key{})
@@ -122,8 +135,14 @@ func (f *Folder) Forget(ctx context.Context, k notaryv1.Key) error {
 }
 
 func (f *Folder) file(k notaryv1.Key) string {
-	sum := sha256.Sum256([]byte(k.Server + "\x00" + k.GUN + "\x00" + k.Anchor))
-	return filepath.Join(f.path, hex.EncodeToString(sum[:])+suffix)
+	sum := sha256.Sum256([]byte(k.Anchor))
+	return filepath.Join(f.path, repository(k)+hex.EncodeToString(sum[:16])+suffix)
+}
+
+// repository is what the names of all files of a repository begin with.
+func repository(k notaryv1.Key) string {
+	sum := sha256.Sum256([]byte(k.Server + "\x00" + k.GUN))
+	return hex.EncodeToString(sum[:]) + "-"
 }
 
 // lock waits until nobody else is about to write under a key. The lock ends with the process that holds it.

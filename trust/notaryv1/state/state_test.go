@@ -50,6 +50,15 @@ func TestWhatIsKeptOutlivesTheProcess(t *testing.T) {
 			t.Errorf("%v is known: %v, %v", other, s, err)
 		}
 	}
+	sibling := notaryv1.Key{Server: key.Server, GUN: key.GUN, Anchor: "b"}
+	if all, err := f.Others(t.Context(), sibling); err != nil || len(all) != 1 || all[0].Key != key {
+		t.Errorf("Others = %v, %v", all, err)
+	}
+	for _, stranger := range []notaryv1.Key{key, {Server: key.Server, GUN: "registry.example/ap", Anchor: "b"}} {
+		if all, err := f.Others(t.Context(), stranger); err != nil || len(all) != 0 {
+			t.Errorf("Others of %v = %v, %v", stranger, all, err)
+		}
+	}
 	info, err := os.Stat(folder)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the folder is open to others: %v %v", info.Mode(), err)
