@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -309,19 +310,10 @@ func evidence(p past, roots [][]byte, byRole map[string][]byte) (trust.Evidence,
 	for _, content := range roots {
 		items = append(items, trust.Item{Name: itemName(roleRoot), MediaType: itemType, Bytes: content})
 	}
-	for _, name := range sortedRoles(byRole) {
+	for _, name := range slices.Sorted(maps.Keys(byRole)) {
 		items = append(items, trust.Item{Name: itemName(name), MediaType: itemType, Bytes: byRole[name]})
 	}
 	return trust.Evidence{Items: items}, nil
-}
-
-func sortedRoles(byRole map[string][]byte) []string {
-	names := make([]string, 0, len(byRole))
-	for name := range byRole {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // nameOf names evidence by all of its content.
