@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/assay-dev/assay/policy"
 )
@@ -68,20 +69,20 @@ func (r rule) stays() bool { return len(r.expressions) > 0 || r.pattern != "" }
 // label is a label of namespaces.
 type label struct{ key, value string }
 
-// Forms of labels (Kubernetes, "Labels and Selectors").
-var (
-	labelKey   = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
-	labelValue = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$`)
-)
+// labelForm is the form of labels (Kubernetes, "Labels and Selectors"), as key=value. It is large and seldom needed, so that whoever starts
+// the program for something else does not wait for it.
+var labelForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?=([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$`)
+})
 
 func readLabel(text string) (*label, error) {
 	if text == "" {
 		return nil, nil
 	}
-	key, value, found := strings.Cut(text, "=")
-	if !found || !labelKey.MatchString(key) || !labelValue.MatchString(value) {
+	if !labelForm().MatchString(text) {
 		return nil, fmt.Errorf("label %q: want key=value, as in sighup.io/webhook=ignore", text)
 	}
+	key, value, _ := strings.Cut(text, "=")
 	return &label{key, value}, nil
 }
 
