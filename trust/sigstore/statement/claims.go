@@ -60,13 +60,13 @@ func parseClaims(payload []byte) (Claims, error) {
 	if c.Reference, err = claimedReference(critical); err != nil {
 		return Claims{}, err
 	}
-	if c.Annotations, err = decodeObject(top["optional"]); err != nil {
+	if c.Annotations, err = decodeObject(top.raw("optional")); err != nil {
 		return Claims{}, fmt.Errorf("optional: %w", err)
 	}
 	return c, nil
 }
 
-func claimedDigest(critical map[string][]byte) (image.Digest, error) {
+func claimedDigest(critical fields) (image.Digest, error) {
 	const member = "docker-manifest-digest"
 	about, err := inside(critical, "image", member)
 	if err != nil {
@@ -79,7 +79,7 @@ func claimedDigest(critical map[string][]byte) (image.Digest, error) {
 	return image.ParseDigest(text)
 }
 
-func claimedReference(critical map[string][]byte) (string, error) {
+func claimedReference(critical fields) (string, error) {
 	const member = "docker-reference"
 	identity, err := inside(critical, "identity", member)
 	if err != nil {
@@ -89,12 +89,12 @@ func claimedReference(critical map[string][]byte) (string, error) {
 }
 
 // inside returns the members of an object that is a member, and refuses those that are not known.
-func inside(members map[string][]byte, name string, known ...string) (map[string][]byte, error) {
-	raw, found := members[name]
-	if !found {
+func inside(members fields, name string, known ...string) (fields, error) {
+	raw := members.raw(name)
+	if raw == nil {
 		return nil, fmt.Errorf("has no member %q", name)
 	}
-	inner, err := (&reader{data: raw}).members()
+	inner, err := newReader(raw).members()
 	if err == nil {
 		err = checkExactly(inner, known...)
 	}
@@ -105,9 +105,9 @@ func inside(members map[string][]byte, name string, known ...string) (map[string
 }
 
 // textOf returns a member that must be there and be a text.
-func textOf(members map[string][]byte, name string) (string, error) {
-	raw, found := members[name]
-	if !found {
+func textOf(members fields, name string) (string, error) {
+	raw := members.raw(name)
+	if raw == nil {
 		return "", fmt.Errorf("has no member %q", name)
 	}
 	text, err := decodeText(raw)

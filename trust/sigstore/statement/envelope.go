@@ -48,7 +48,7 @@ func parseEnvelope(data []byte) (Envelope, error) {
 	if e.Payload, err = base64Of(top, "payload"); err != nil {
 		return Envelope{}, err
 	}
-	if err := e.readSignature(top["signatures"]); err != nil {
+	if err := e.readSignature(top.raw("signatures")); err != nil {
 		return Envelope{}, err
 	}
 	return e, nil
@@ -58,21 +58,21 @@ func (e *Envelope) readSignature(raw []byte) error {
 	if raw == nil {
 		return errors.New(`has no member "signatures"`)
 	}
-	list, err := (&reader{data: raw}).elements()
+	list, err := newReader(raw).elements()
 	if err != nil {
 		return fmt.Errorf("signatures: %w", err)
 	}
 	if len(list) != 1 {
 		return fmt.Errorf("has %d signatures, want one", len(list))
 	}
-	members, err := (&reader{data: list[0]}).members()
+	members, err := newReader(list[0]).members()
 	if err == nil {
 		err = checkNames(members, "sig", "keyid")
 	}
 	if err == nil {
 		e.Signature, err = base64Of(members, "sig")
 	}
-	if _, found := members["keyid"]; found && err == nil {
+	if err == nil && members.raw("keyid") != nil {
 		e.KeyID, err = textOf(members, "keyid")
 	}
 	if err != nil {
@@ -82,7 +82,7 @@ func (e *Envelope) readSignature(raw []byte) error {
 }
 
 // base64Of returns a member in base64, in the standard or the URL alphabet (DSSE allows both), with or without padding.
-func base64Of(members map[string][]byte, name string) ([]byte, error) {
+func base64Of(members fields, name string) ([]byte, error) {
 	text, err := textOf(members, name)
 	if err != nil {
 		return nil, err

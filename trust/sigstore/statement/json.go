@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -22,8 +21,35 @@ const (
 	fewNames = 16
 )
 
-// open checks a document as a whole and returns the members of the object that it is, not yet decoded.
-func open(data []byte, limit int) (map[string][]byte, error) {
+// fields are the members of an object in their order, each name once, with values that are not yet decoded.
+type fields []field
+
+type field struct{ name, raw []byte }
+
+// raw returns the value of a member; nil if there is none.
+func (f fields) raw(name string) []byte {
+	for _, one := range f {
+		if string(one.name) == name {
+			return one.raw
+		}
+	}
+	return nil
+}
+
+// beside returns the names that are not among those known, sorted.
+func (f fields) beside(known []string) []string {
+	var names []string
+	for _, one := range f {
+		if !slices.ContainsFunc(known, func(k string) bool { return k == string(one.name) }) {
+			names = append(names, string(one.name))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// open checks a document as a whole and returns its members. It must be an object.
+func open(data []byte, limit int) (fields, error) {
 	switch {
 	case len(data) > limit:
 		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(data), limit)
@@ -32,7 +58,7 @@ func open(data []byte, limit int) (map[string][]byte, error) {
 	case !json.Valid(data):
 		return nil, errors.New("is malformed JSON")
 	}
-	return (&reader{data: data}).members()
+	return newReader(data).members()
 }
 
 // reader walks through a document whose syntax is known to be right.
@@ -42,6 +68,10 @@ type reader struct {
 	depth  int
 	values int
 	names  [][]byte // of the objects that are open
+}
+
+func newReader(data []byte) *reader {
+	return &reader{data: data, names: make([][]byte, 0, 8)}
 }
 
 // next returns the first byte of the next token.
@@ -57,14 +87,14 @@ func (r *reader) next() byte {
 }
 
 // members reads an object and returns its members, not decoded.
-func (r *reader) members() (map[string][]byte, error) {
+func (r *reader) members() (fields, error) {
 	if r.next() != '{' {
 		return nil, errors.New("is no JSON object")
 	}
-	found := map[string][]byte{}
+	found := make(fields, 0, 4)
 	err := r.object(func(name []byte) error {
 		raw, err := r.skip()
-		found[string(name)] = raw
+		found = append(found, field{name, raw})
 		return err
 	})
 	return found, err
@@ -265,7 +295,7 @@ func number(word string) (any, error) {
 }
 
 // decode decodes a value of a document that was checked by open.
-func decode(raw []byte) (any, error) { return (&reader{data: raw}).value() }
+func decode(raw []byte) (any, error) { return newReader(raw).value() }
 
 // decodeText decodes a string.
 func decodeText(raw []byte) (string, error) {
@@ -295,8 +325,8 @@ func decodeObject(raw []byte) (map[string]any, error) {
 
 // checkNames refuses a member that some readers take for a known one: encoding/json does not look at the case, and readers made from
 // protocol buffers know predicateType as predicate_type too.
-func checkNames(members map[string][]byte, known ...string) error {
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+func checkNames(members fields, known ...string) error {
+	for _, name := range members.beside(known) {
 		for _, k := range known {
 			if name != k && strings.EqualFold(strings.ReplaceAll(name, "_", ""), strings.ReplaceAll(k, "_", "")) {
 				return fmt.Errorf("has a member %q, which some readers take for %q", clip(name), k)
@@ -307,11 +337,9 @@ func checkNames(members map[string][]byte, known ...string) error {
 }
 
 // checkExactly refuses every member that is not known.
-func checkExactly(members map[string][]byte, known ...string) error {
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !slices.Contains(known, name) {
-			return fmt.Errorf("has an unknown member %q", clip(name))
-		}
+func checkExactly(members fields, known ...string) error {
+	if names := members.beside(known); len(names) > 0 {
+		return fmt.Errorf("has an unknown member %q", clip(names[0]))
 	}
 	return nil
 }

@@ -68,11 +68,11 @@ func parse(payload []byte) (*Statement, error) {
 	if predicateType == "" {
 		return nil, errors.New("its predicateType is empty")
 	}
-	subjects, err := parseSubjects(top["subject"])
+	subjects, err := parseSubjects(top.raw("subject"))
 	if err != nil {
 		return nil, err
 	}
-	return &Statement{PredicateType: predicateType, Subjects: subjects, predicate: lazily(top["predicate"])}, nil
+	return &Statement{PredicateType: predicateType, Subjects: subjects, predicate: lazily(top.raw("predicate"))}, nil
 }
 
 // lazily decodes a predicate once, when it is first asked for.
@@ -93,7 +93,7 @@ func parseSubjects(raw []byte) ([]Subject, error) {
 	if raw == nil {
 		return nil, errors.New(`has no member "subject"`)
 	}
-	elements, err := (&reader{data: raw}).elements()
+	elements, err := newReader(raw).elements()
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("subject: %w", err)
@@ -112,7 +112,7 @@ func parseSubjects(raw []byte) ([]Subject, error) {
 }
 
 func parseSubject(raw []byte) (Subject, error) {
-	members, err := (&reader{data: raw}).members()
+	members, err := newReader(raw).members()
 	if err != nil {
 		return Subject{}, err
 	}
@@ -120,22 +120,22 @@ func parseSubject(raw []byte) (Subject, error) {
 		return Subject{}, err
 	}
 	var s Subject
-	if _, found := members["name"]; found { // in v1 it may be left out
+	if members.raw("name") != nil { // in v1 it may be left out
 		if s.Name, err = textOf(members, "name"); err != nil {
 			return Subject{}, err
 		}
 	}
-	if s.Digest, err = parseDigests(members["digest"]); err != nil {
+	if s.Digest, err = parseDigests(members.raw("digest")); err != nil {
 		return Subject{}, fmt.Errorf("digest: %w", err)
 	}
-	if s.Annotations, err = decodeObject(members["annotations"]); err != nil {
+	if s.Annotations, err = decodeObject(members.raw("annotations")); err != nil {
 		return Subject{}, fmt.Errorf("annotations: %w", err)
 	}
 	return s, nil
 }
 
 func parseDigests(raw []byte) (map[string]string, error) {
-	members, err := (&reader{data: raw}).members()
+	members, err := newReader(raw).members()
 	switch {
 	case err != nil:
 		return nil, err
@@ -143,7 +143,8 @@ func parseDigests(raw []byte) (map[string]string, error) {
 		return nil, fmt.Errorf("%d algorithms, at most %d are allowed", len(members), MaxDigests)
 	}
 	digests := make(map[string]string, len(members))
-	for algorithm := range members {
+	for _, one := range members {
+		algorithm := string(one.name)
 		if digests[algorithm], err = textOf(members, algorithm); err != nil {
 			return nil, err
 		}
