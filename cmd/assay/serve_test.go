@@ -606,3 +606,14 @@ func TestServeAddressIsTaken(t *testing.T) {
 		t.Errorf("got exit %d %q", got.code, got.stderr)
 	}
 }
+
+// Whoever names images does not fill the log.
+func TestT43_LinesOfTheLogAreBounded(t *testing.T) {
+	r := serve(t, "--policy", servedPolicy(t, "a"), "--insecure-plain-http")
+	if status, _, body := r.ask("/v1/verdicts", `{"images":["registry.example/a/`+strings.Repeat("ü", 1<<19)+`"]}`); status != 200 || strings.Contains(body, `"allowed":true`) {
+		t.Errorf("got %d", status)
+	}
+	if got := len(r.log.String()); got > 16<<10 {
+		t.Errorf("the log has %d bytes", got)
+	}
+}
