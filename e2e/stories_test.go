@@ -31,19 +31,21 @@ func TestStories(t *testing.T) {
 			return setup(env, bin, shared)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ca":       cmdCA,
-			"capture":  cmdCapture,
-			"digest":   cmdDigest,
-			"dockerd":  cmdDockerd,
-			"exits":    cmdExits,
-			"fill":     cmdFill,
-			"layout":   cmdLayout,
-			"needs":    cmdNeeds,
-			"notary":   cmdNotary,
-			"offline":  cmdOffline,
-			"registry": cmdRegistry,
-			"sigstore": cmdSigstore,
-			"vault":    cmdVault,
+			"ca":         cmdCA,
+			"capture":    cmdCapture,
+			"digest":     cmdDigest,
+			"dockerd":    cmdDockerd,
+			"eventually": cmdEventually,
+			"exits":      cmdExits,
+			"fill":       cmdFill,
+			"layout":     cmdLayout,
+			"needs":      cmdNeeds,
+			"notary":     cmdNotary,
+			"offline":    cmdOffline,
+			"registry":   cmdRegistry,
+			"server":     cmdServer,
+			"sigstore":   cmdSigstore,
+			"vault":      cmdVault,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -57,6 +59,7 @@ type worldKey struct{}
 type world struct {
 	t          testscript.T
 	registries map[string]*registry
+	servers    map[string]*process
 	vault      *vault
 	notary     *notary
 	sigstore   *sigstore // shared with the other stories
@@ -67,10 +70,11 @@ type world struct {
 }
 
 func setup(env *testscript.Env, bin string, shared *sigstore) error {
-	env.Values[worldKey{}] = &world{t: env.T(), registries: map[string]*registry{}, sigstore: shared}
+	env.Values[worldKey{}] = &world{t: env.T(), registries: map[string]*registry{}, servers: map[string]*process{}, sigstore: shared}
 	docker := filepath.Join(env.WorkDir, "docker-config")
 	env.Setenv("PATH", strings.Join([]string{bin, shared.bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
 	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("EXAMPLES", filepath.Join(filepath.Dir(bin), "examples"))
 	env.Setenv("DOCKER_CONFIG", docker)
 	env.Setenv("NO_COLOR", "1")
 	env.Setenv("COSIGN_PASSWORD", "")
