@@ -9,12 +9,12 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
+	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/trust"
@@ -177,19 +177,8 @@ func digestCell(v *engine.Verdict) string {
 	return shortDigest(v.Digest)
 }
 
-// plain makes foreign text harmless for a terminal and for the reader: no controls, no line breaks that could pass for lines of ours,
-// nothing that turns the direction of writing.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return '\uFFFD'
-	}, s)
-}
+// plain makes foreign text harmless for a terminal and for the reader.
+func plain(s string) string { return enforce.Plain(s) }
 
 func shortDigest(d image.Digest) string {
 	if d.IsZero() {
