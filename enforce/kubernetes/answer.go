@@ -76,9 +76,18 @@ func (d *denied) text() string {
 	first = strings.TrimPrefix(first, text+": ")
 	lines := "Container image " + text + " invalid: " + first + "\n  in " + d.image.where()
 	for line := range strings.Lines(rest) {
-		lines += "\n  " + strings.TrimSuffix(line, "\n")
+		if line = strings.TrimSuffix(line, "\n"); !repeats(first, line) {
+			lines += "\n  " + line
+		}
 	}
 	return lines
+}
+
+// repeats reports whether what an authority said, "NAME (FORMAT): WORDS", is the reason already. Long words are cut.
+func repeats(reason, line string) bool {
+	const enough = 100
+	_, words, found := strings.Cut(line, "): ")
+	return found && strings.Contains(reason, words[:min(len(words), enough)])
 }
 
 func (i *Image) where() string {

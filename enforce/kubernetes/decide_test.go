@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -56,15 +57,13 @@ func TestCSE7_TheBadImageIsNamed(t *testing.T) {
 
 func TestCSE36_TheWordsOfADenial(t *testing.T) {
 	got := newLab(t, nil).validate(t, change{object: pod(bad, good, "r.example/worse:1")}).Response.Status.Message
-	want := `Container image r.example/bad:1 invalid: may not run: release: nothing is signed
+	want := `Container image r.example/bad:1 invalid: may not run: release: unsigned: nothing is signed
   in container "c0", /spec/containers/0/image
   rule: rules[1] (line 23) of policy production
-  release (sigstore): unsigned: nothing is signed
   next: have the image signed for release, or ask whoever keeps the policy
-Container image r.example/worse:1 invalid: may not run: release: nothing is signed
+Container image r.example/worse:1 invalid: may not run: release: unsigned: nothing is signed
   in container "c2", /spec/containers/2/image
   rule: rules[1] (line 23) of policy production
-  release (sigstore): unsigned: nothing is signed
   next: have the image signed for release, or ask whoever keeps the policy`
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("want -, got +:\n%s", diff)
@@ -425,5 +424,24 @@ func TestConfig(t *testing.T) {
 		if _, err := New(c); err == nil {
 			t.Errorf("%s: got no error", name)
 		}
+	}
+}
+
+// What a real API server sends can be read, and has the images that were asked for.
+func TestRecordedReviews(t *testing.T) {
+	for name, want := range map[string]int{
+		"pod-create": 1, "deployment-create": 1, "cronjob-create": 1, "pod-update": 0, "pod-update-ephemeralcontainers": 2, "scale-update": 0,
+	} {
+		t.Run(name, func(t *testing.T) {
+			body, err := os.ReadFile("testdata/reviews/" + name + ".json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := newLab(t, nil)
+			got := l.post(t, "/validate", body)
+			if got.Code != http.StatusOK || len(l.asked) != want || got.Response.Allowed != (want == 0) {
+				t.Errorf("got %d questions, allowed %v, want %d: %s", len(l.asked), got.Response.Allowed, want, got.Body)
+			}
+		})
 	}
 }

@@ -73,7 +73,7 @@ func (d *decider) Decide(_ context.Context, req engine.Request) engine.Verdict {
 	}
 	if !strings.Contains(req.Image, "good") {
 		return engine.Verdict{Image: req.Image, Decision: engine.Decision{
-			Policy: "production", Mode: "enforce", Rule: "rules[1] (line 23)", Outcome: engine.Denied, Reason: "release: nothing is signed",
+			Policy: "production", Mode: "enforce", Rule: "rules[1] (line 23)", Outcome: engine.Denied, Reason: "release: unsigned: nothing is signed",
 			Authorities: []engine.Attestation{{Authority: "release", Format: "sigstore", Standing: engine.Unsigned, Reason: "nothing is signed"}},
 		}}
 	}
