@@ -94,7 +94,7 @@ func (a *app) runDemo(ctx context.Context, server *registrytest.Server, folder s
 	if err != nil {
 		return nil, err
 	}
-	e, err := a.newEngine(policies, peers{client: client})
+	e, err := a.newEngine(policies, peers{source: client})
 	if err != nil {
 		return nil, err
 	}

@@ -149,6 +149,7 @@ wherever an image can be stopped.
 		a.signCommand(),
 		a.policyCommand(),
 		a.trustCommand(),
+		a.serveCommand(),
 		a.demoCommand(),
 		a.versionCommand(),
 	)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
-	"github.com/assay-dev/assay/registry"
 	"github.com/assay-dev/assay/trust/formats"
 	"github.com/assay-dev/assay/trust/notaryv1"
 	"github.com/assay-dev/assay/trust/sigstore"
@@ -43,10 +42,15 @@ func loadPolicies(paths []string) ([]*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readPolicies(files, readLimited)
+}
+
+// readPolicies reads policies, and what they name, with read. The error joins what is wrong with each of them.
+func readPolicies(files []string, read readFunc) ([]*policy.Policy, error) {
 	var policies []*policy.Policy
 	var errs []error
 	for _, file := range files {
-		p, err := loadPolicy(file)
+		p, err := readPolicy(file, read)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -96,8 +100,10 @@ func folderFiles(folder string) ([]string, error) {
 	return files, nil
 }
 
-func loadPolicy(file string) (*policy.Policy, error) {
-	data, err := readLimited(file, policy.MaxPolicy)
+func loadPolicy(file string) (*policy.Policy, error) { return readPolicy(file, readLimited) }
+
+func readPolicy(file string, read readFunc) (*policy.Policy, error) {
+	data, err := read(file, policy.MaxPolicy)
 	if err != nil {
 		return nil, err
 	}
@@ -108,14 +114,14 @@ func loadPolicy(file string) (*policy.Policy, error) {
 			if !filepath.IsAbs(name) {
 				name = filepath.Join(filepath.Dir(file), name)
 			}
-			return readLimited(name, policy.MaxFile)
+			return read(name, policy.MaxFile)
 		},
 	}, formatNames())
 }
 
 // peers is what an engine works with beside policies.
 type peers struct {
-	client  *registry.Client
+	source  registrySource
 	keeper  *material.Keeper // nil: none
 	seen    notaryv1.Store   // nil: in memory
 	timeout time.Duration    // of one decision; 0 is the default
@@ -139,8 +145,8 @@ func (a *app) makeEngine(policies []*policy.Policy, p peers) (*engine.Engine, er
 			Sigstore: sigstore.Config{Material: p.keeper},
 			NotaryV1: notaryv1.Config{Store: p.seen, Now: a.now},
 		}),
-		Source:  p.client,
-		Tags:    p.client,
+		Source:  p.source,
+		Tags:    p.source,
 		Now:     a.now,
 		Timeout: p.timeout,
 	})

@@ -75,7 +75,7 @@ func (a *app) policiesWith(keeper *material.Keeper, paths []string) ([]*policy.P
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := a.makeEngine(policies, peers{client: client, keeper: keeper})
+	e, err := a.makeEngine(policies, peers{source: client, keeper: keeper})
 	return policies, e, err
 }
 

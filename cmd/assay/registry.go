@@ -17,6 +17,7 @@ type registryOptions struct {
 	app          *app
 	settings     string
 	dockerConfig string
+	guarded      bool // loopback registries need settings that allow them: others name the images
 }
 
 // registryFlags adds the flags about registries to a command.
@@ -33,10 +34,13 @@ type registriesFile struct {
 }
 
 // client makes the registry client that the flags describe. Paths in the settings are relative to the settings' own folder.
-func (o *registryOptions) client() (*registry.Client, error) {
+func (o *registryOptions) client() (*registry.Client, error) { return o.clientOf(&reading{}) }
+
+// clientOf does the same, and lets r know on which files the client depends.
+func (o *registryOptions) clientOf(r *reading) (*registry.Client, error) {
 	var file registriesFile
 	if o.settings != "" {
-		data, err := readLimited(o.settings, policy.MaxPolicy)
+		data, err := r.file(o.settings, policy.MaxPolicy)
 		if err != nil {
 			return nil, usageError("%w", err)
 		}
@@ -45,16 +49,30 @@ func (o *registryOptions) client() (*registry.Client, error) {
 		}
 		anchor(file.Registries, filepath.Dir(o.settings))
 	}
+	o.note(r, file.Registries)
 	client, err := registry.New(registry.Config{
 		Registries:   file.Registries,
 		DockerConfig: o.dockerFolder(),
-		LoopbackHTTP: true,
+		LoopbackHTTP: !o.guarded,
 		UserAgent:    "assay/" + versionText(),
 	})
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
 	return client, nil
+}
+
+// note reads the files that the client reads when it is made, so that their changes are noticed. Passwords are read at each login.
+func (o *registryOptions) note(r *reading, settings []registry.Settings) {
+	names := []string{filepath.Join(o.dockerFolder(), "config.json")}
+	for i := range settings {
+		names = append(names, settings[i].CAFile, settings[i].CertFile, settings[i].KeyFile)
+	}
+	for _, name := range names {
+		if name != "" {
+			_, _ = r.file(name, maxMaterial) // the client says what is wrong with it
+		}
+	}
 }
 
 func anchor(settings []registry.Settings, folder string) {

@@ -183,7 +183,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 	if err != nil {
 		return err
 	}
-	e, err := a.makeEngine(policies, peers{client: client, keeper: keeper, seen: a.seenIn(o.stateDir), timeout: o.timeout})
+	e, err := a.makeEngine(policies, peers{source: client, keeper: keeper, seen: a.seenIn(o.stateDir), timeout: o.timeout})
 	if err != nil {
 		return o.told(err)
 	}
@@ -271,7 +271,7 @@ func (a *app) usable(policies []*policy.Policy) error {
 		return err
 	}
 	defer client.CloseIdleConnections()
-	_, err = a.makeEngine(policies, peers{client: client, keeper: keeper})
+	_, err = a.makeEngine(policies, peers{source: client, keeper: keeper})
 	return err
 }
 

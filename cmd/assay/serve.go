@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust/sigstore/material"
+)
+
+const serveHelp = `Serve decides for others, until it is told to end (SIGTERM): then it finishes what
+it was asked and takes nothing new.
+
+Policies, settings of registries, certificates and tokens are read again when
+their files change. What cannot be used is logged and counted, and what was in
+force before stays in force. Each verdict is one line of JSON on stderr.
+`
+
+func (a *app) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Decide for others, as a server",
+		Long:  serveHelp,
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.serveAPICommand())
+	return cmd
+}
+
+// serveOptions are the flags that all servers share.
+type serveOptions struct {
+	listen     string
+	policies   []string
+	registries *registryOptions
+	stateDir   string
+	cert, key  string
+	clientCA   string
+	plainHTTP  bool
+	timeout    time.Duration
+	drainDelay time.Duration
+}
+
+// serveFlags adds the flags that all servers share; listen is the default of --listen.
+func (a *app) serveFlags(cmd *cobra.Command, listen string) *serveOptions {
+	o := &serveOptions{}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.listen, "listen", listen, "`ADDRESS` to listen at: host and port, or a port on all hosts")
+	f.StringArrayVarP(&o.policies, "policy", "p", nil, "policy `FILE`, or folder of *.yaml and *.yml files; may be repeated; read again when it changes")
+	f.StringVar(&o.cert, "tls-cert", "", "PEM `FILE` with the server's certificate and what is above it; read again when it changes")
+	f.StringVar(&o.key, "tls-key", "", "PEM `FILE` with the key of --tls-cert")
+	f.StringVar(&o.clientCA, "client-ca", "", "PEM `FILE` with the authorities whose client certificates count; read again when it changes")
+	f.BoolVar(&o.plainHTTP, "insecure-plain-http", false, "serve without TLS")
+	f.DurationVar(&o.timeout, "timeout", enforce.DefaultTimeout, "how long one request with all its images may take")
+	f.DurationVar(&o.drainDelay, "drain-delay", 0, "how long to go on listening after SIGTERM, while /readyz says that the end is near")
+	o.registries = a.registryFlags(cmd)
+	o.registries.guarded = true
+	stateFlag(cmd, &o.stateDir)
+	return o
+}
+
+// check refuses command lines that leave a question of safety open.
+func (o *serveOptions) check() error {
+	switch {
+	case len(o.policies) == 0:
+		return withHint(usageError("no policy: nobody's word would count"), "--policy names a file or a folder")
+	case (o.cert == "") != (o.key == ""):
+		return usageError("--tls-cert and --tls-key go together")
+	case o.cert == "" && !o.plainHTTP:
+		return withHint(usageError("no certificate to serve with"), "give --tls-cert and --tls-key, or --insecure-plain-http if the connection is safe by itself")
+	case o.cert != "" && o.plainHTTP:
+		return usageError("--insecure-plain-http beside --tls-cert: choose one")
+	case o.clientCA != "" && o.cert == "":
+		return usageError("--client-ca without --tls-cert: client certificates need TLS")
+	case o.timeout <= 0:
+		return usageError("--timeout %v: want more than 0", o.timeout)
+	case o.drainDelay < 0:
+		return usageError("--drain-delay %v: want 0 or more", o.drainDelay)
+	}
+	return nil
+}
+
+// server is what all servers share: one engine whose policies, registries and trust material are kept current, and what is told of it.
+type server struct {
+	app      *app
+	options  *serveOptions
+	name     string // of the point
+	log      *slog.Logger
+	metrics  *serverMetrics
+	source   *currentClient
+	keeper   *material.Keeper
+	engine   *engine.Engine
+	identity *tlsIdentity
+	watches  []*watched
+	ready    readiness
+	inFlight atomic.Int64
+
+	// point is what the point decides with: its verdicts are logged and counted.
+	point *enforce.Point
+}
+
+// newServer reads everything that the flags name, which were checked. name is that of the point, as policies know it.
+func (a *app) newServer(name string, o *serveOptions) (*server, error) {
+	s := &server{app: a, options: o, name: name, metrics: newServerMetrics(), source: &currentClient{}}
+	s.log = slog.New(slog.NewJSONHandler(a.stderr, nil)).With("point", name)
+	var err error
+	if s.keeper, err = a.keeper(); err != nil {
+		return nil, err
+	}
+	if err := s.watch("registries", s.loadRegistries); err != nil {
+		return nil, err
+	}
+	if err := s.watch("policies", s.loadPolicies); err != nil {
+		return nil, err
+	}
+	if o.cert != "" {
+		s.identity = &tlsIdentity{options: o}
+		if err := s.watch("certificates", s.identity.load); err != nil {
+			return nil, err
+		}
+	}
+	s.point = &enforce.Point{Decider: s.engine, Timeout: o.timeout, Record: s.record}
+	return s, nil
+}
+
+// loadPolicies puts the policies in force, all of them or none.
+func (s *server) loadPolicies(r *reading) error {
+	files, err := r.list(s.options.policies)
+	if err != nil {
+		return err
+	}
+	policies, err := readPolicies(files, r.file)
+	if err != nil {
+		return err
+	}
+	if s.engine == nil {
+		s.engine, err = s.app.makeEngine(policies, peers{
+			source: s.source, keeper: s.keeper, seen: s.app.seenIn(s.options.stateDir), timeout: s.options.timeout,
+		})
+	} else {
+		err = s.engine.Use(policies)
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range policies {
+		s.log.Info("policy in force", "policy", p.Name, "mode", p.Mode.String(), "hash", p.Hash())
+	}
+	for _, w := range append(policyWarnings(policies), s.engine.Warnings()...) {
+		s.log.Warn("policy", "warning", enforce.Plain(w))
+	}
+	return nil
+}
+
+// loadRegistries makes the client of registries anew. Requests under way end with the old one.
+func (s *server) loadRegistries(r *reading) error {
+	client, err := s.options.registries.clientOf(r)
+	if err != nil {
+		return err
+	}
+	s.source.use(client)
+	return nil
+}
+
+func policyWarnings(policies []*policy.Policy) []string {
+	var all []string
+	for _, p := range policies {
+		for _, w := range p.Warnings {
+			all = append(all, w.Error())
+		}
+	}
+	return all
+}
+
+// record logs a verdict as one line, and counts it.
+func (s *server) record(requestID string, req engine.Request, v *engine.Verdict) {
+	s.metrics.observe(v)
+	level := slog.LevelInfo
+	if m := enforce.Of(v); m == enforce.CannotTell || m == enforce.Bug {
+		level = slog.LevelWarn
+	}
+	fields := []slog.Attr{
+		slog.String("requestId", requestID), slog.String("asked", req.Point), slog.String("namespace", req.Namespace),
+		slog.String("image", v.Image), slog.String("digest", v.Digest.String()), slog.String("verdict", enforce.Of(v).String()),
+		slog.String("outcome", v.Outcome.String()), slog.String("mode", v.Mode), slog.String("policy", v.Policy), slog.String("rule", v.Rule),
+		slog.String("reason", v.Reason), slog.Bool("cached", v.Cached), slog.Float64("durationMs", milliseconds(v.Duration.Total)),
+	}
+	var bug *engine.BugError
+	if errors.As(v.Err(), &bug) {
+		fields = append(fields, slog.String("stack", string(bug.Stack)))
+	}
+	s.log.LogAttrs(context.Background(), level, "verdict", fields...)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// close lets go of what a server that does not run any more holds.
+func (s *server) close() { s.source.use(nil) }

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/trust/sigstore/material"
+)
+
+// Limits of what is served.
+const (
+	maxRequestHeader     = 64 << 10 // bytes of all headers of a request
+	maxInFlight          = 512      // requests at once, beside probes and metrics
+	defaultHeaderTimeout = 5 * time.Second
+	defaultReadTimeout   = 30 * time.Second
+	defaultWriteTimeout  = 30 * time.Second // beside the time to decide
+	idleClientTimeout    = 2 * time.Minute
+	defaultDrainTimeout  = time.Minute
+)
+
+// readiness says whether a server wants to be asked. The zero value does not.
+type readiness struct{ state atomic.Int32 }
+
+const (
+	starting int32 = iota
+	serving
+	draining
+)
+
+// ServeHTTP implements http.Handler: /readyz.
+func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	switch r.state.Load() {
+	case serving:
+		fmt.Fprintln(w, "ready")
+	case draining:
+		http.Error(w, "not ready: draining", http.StatusServiceUnavailable)
+	default:
+		http.Error(w, "not ready: fetching trust material", http.StatusServiceUnavailable)
+	}
+}
+
+// run serves until ctx ends, and then until every request that came before has its answer. Routes are patterns of http.ServeMux; /healthz,
+// /readyz and /metrics are there without being named.
+func (s *server) run(ctx context.Context, routes map[string]http.Handler) error {
+	defer s.close()
+	listener, err := net.Listen("tcp", s.options.listen)
+	if err != nil {
+		return &exitError{code: exitCannotTell, err: err}
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	group.Go(func() { s.keepWatch(background) })
+	group.Go(func() { s.keepMaterial(background) })
+
+	h := &http.Server{
+		Handler:           s.handler(routes),
+		ReadHeaderTimeout: defaultHeaderTimeout,
+		ReadTimeout:       defaultReadTimeout,
+		WriteTimeout:      s.options.timeout + defaultWriteTimeout,
+		IdleTimeout:       idleClientTimeout,
+		MaxHeaderBytes:    maxRequestHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what clients do wrong, which anybody can
+		Protocols:         new(http.Protocols),
+	}
+	h.Protocols.SetHTTP1(true)
+	serve := h.Serve
+	if s.identity != nil {
+		h.Protocols.SetHTTP2(true)
+		h.TLSConfig = s.identity.config()
+		serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
+	}
+	s.log.Info("listening", "address", listener.Addr().String(), "tls", s.identity != nil, "version", versionText())
+	ended := make(chan error, 1)
+	group.Go(func() { ended <- serve(listener) })
+	select {
+	case err := <-ended:
+		return &exitError{code: exitCannotTell, err: fmt.Errorf("%s: %w", s.options.listen, err)}
+	case <-ctx.Done():
+	}
+	return s.drain(h)
+}
+
+// drain lets requests end that came before. What takes longer is cut off, which is an error.
+func (s *server) drain(h *http.Server) error {
+	s.ready.state.Store(draining)
+	s.log.Info("draining")
+	time.Sleep(s.options.drainDelay)
+	ctx, cancel := context.WithTimeout(context.Background(), defaultDrainTimeout)
+	defer cancel()
+	if err := h.Shutdown(ctx); err != nil {
+		return &exitError{code: exitCannotTell, err: errors.Join(fmt.Errorf("requests were cut off: %w", err), h.Close())}
+	}
+	s.log.Info("ended")
+	return nil
+}
+
+// keepMaterial has trust material fetched for the first time, says that the server is ready, whatever came of it, and keeps the material
+// fresh: an authority without any cannot tell.
+func (s *server) keepMaterial(ctx context.Context) {
+	prepare, cancel := context.WithTimeout(ctx, prepareTimeout)
+	if err := s.keeper.Prepare(prepare); err != nil && ctx.Err() == nil {
+		s.log.Warn("trust material could not be fetched", "error", enforce.Plain(err.Error()))
+	}
+	cancel()
+	s.ready.state.CompareAndSwap(starting, serving)
+	s.keeper.Run(ctx)
+}
+
+// handler puts the point's routes beside those of every server.
+func (s *server) handler(routes map[string]http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range routes {
+		mux.Handle(pattern, s.bounded(h))
+	}
+	own := map[string]http.Handler{
+		"GET /healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }),
+		"GET /readyz":  &s.ready,
+		"GET /metrics": s.metrics.handler(func() []material.Status { return s.keeper.Statuses(s.app.now()) }),
+	}
+	for pattern, h := range own {
+		if _, taken := routes[pattern]; !taken {
+			mux.Handle(pattern, h)
+		}
+	}
+	return s.recovering(mux)
+}
+
+// bounded lets so many requests in at once, and sends the others away: what waits in memory helps nobody.
+func (s *server) bounded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.inFlight.Add(-1)
+		if s.inFlight.Add(1) > maxInFlight {
+			s.metrics.refuse("overloaded")
+			w.Header().Set("Retry-After", "1")
+			answerError(w, http.StatusServiceUnavailable, "too many requests at once; try again")
+			return
+		}
+		s.metrics.requests.Inc()
+		defer s.metrics.requests.Dec()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// recovering turns a panic that a point did not catch into an answer that allows nothing, and counts it.
+func (s *server) recovering(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bug := enforce.Guard(func() { h.ServeHTTP(w, r) })
+		if bug == nil {
+			return
+		}
+		s.metrics.bugs.Inc()
+		s.log.Error("bug", "error", bug.Error(), "stack", string(bug.Stack))
+		answerError(w, http.StatusInternalServerError, "a bug in assay")
+	})
+}
+
+// answerError is for what comes before or after a point's own words.
+func answerError(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "{\"error\":%q}\n", text)
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/assay-dev/assay/trust/sigstore/material"
+)
+
+// serverMetrics is what a server counts beside verdicts. Its labels have a few words each, see docs/reference/metrics.md.
+type serverMetrics struct {
+	*metrics
+	requests prometheus.Gauge
+	bugs     prometheus.Counter
+	turned   *prometheus.CounterVec
+	loads    *prometheus.CounterVec
+	refused  *prometheus.GaugeVec
+}
+
+func newServerMetrics() *serverMetrics {
+	m := &serverMetrics{
+		metrics: newMetrics(),
+		requests: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "assay_requests_in_flight", Help: "Requests that are being answered.",
+		}),
+		bugs: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "assay_bugs_total", Help: "Panics that were caught outside of decisions.",
+		}),
+		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "assay_requests_refused_total", Help: "Requests that were not answered with a verdict, by why.",
+		}, []string{"reason"}),
+		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "assay_reloads_total", Help: "How often files were read, by what they are and by whether they could be used.",
+		}, []string{"what", "result"}),
+		refused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "assay_reload_refused", Help: "1 if what stands in the files cannot be used, so that what was there before is in force.",
+		}, []string{"what"}),
+	}
+	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// refuse counts a request that got no verdict; reason is one of a few words.
+func (m *serverMetrics) refuse(reason string) { m.turned.WithLabelValues(reason).Inc() }
+
+// loaded counts a load of files; err says why they cannot be used.
+func (m *serverMetrics) loaded(what string, err error) {
+	result, refused := "used", 0.0
+	if err != nil {
+		result, refused = "refused", 1
+	}
+	m.loads.WithLabelValues(what, result).Inc()
+	m.refused.WithLabelValues(what).Set(refused)
+}
+
+// handler serves the metrics; material is asked for what is in use at that moment.
+func (m *serverMetrics) handler(statuses func() []material.Status) http.Handler {
+	served := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, s := range statuses() {
+			m.material(s.Name, s.Age, s.Stale)
+		}
+		served.ServeHTTP(w, r)
+	})
+}

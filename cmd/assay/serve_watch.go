@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/policy"
+)
+
+// watchEvery is how often files are looked at. What changed must be the same at two looks one after another before it counts: a file that is
+// written in place is empty first, and then half.
+const watchEvery = time.Second
+
+// readFunc reads a file up to a limit, as readLimited does.
+type readFunc func(name string, limit int64) ([]byte, error)
+
+// readFile is a file as it was read.
+type readFile struct {
+	content []byte
+	limit   int64
+	err     error
+}
+
+// reading is what one load has read, so that it is known when it changes.
+type reading struct {
+	held   map[string]readFile // what was read before and held still; everything else is read from disk
+	paths  []string            // whose listing counts
+	listed []string
+	failed error // of the listing
+	files  map[string]readFile
+}
+
+// list returns the files that paths name, folders being listed.
+func (r *reading) list(paths []string) ([]string, error) {
+	r.paths = paths
+	r.listed, r.failed = policyFiles(paths)
+	return r.listed, r.failed
+}
+
+// file reads a file of at most limit bytes, like readLimited.
+func (r *reading) file(name string, limit int64) ([]byte, error) {
+	f, found := r.held[name]
+	if !found || f.limit < limit {
+		f = readFile{limit: limit}
+		f.content, f.err = readLimited(name, limit)
+	}
+	if r.files == nil {
+		r.files = map[string]readFile{}
+	}
+	r.files[name] = f
+	return f.content, f.err
+}
+
+// again reads what was read before as it is now, and files that are listed since.
+func (r *reading) again() *reading {
+	now := &reading{}
+	if r.paths != nil {
+		for _, name := range first(now.list(r.paths)) {
+			_, _ = now.file(name, policy.MaxPolicy) // an error is part of what was read
+		}
+	}
+	for name, f := range r.files {
+		_, _ = now.file(name, f.limit)
+	}
+	return now
+}
+
+func first(files []string, _ error) []string { return files }
+
+// sum tells two readings apart.
+func (r *reading) sum() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %v\n", r.listed, r.failed)
+	for _, name := range slices.Sorted(maps.Keys(r.files)) {
+		f := r.files[name]
+		fmt.Fprintf(h, "%q %x %v\n", name, sha256.Sum256(f.content), f.err)
+	}
+	return string(h.Sum(nil))
+}
+
+// watched is something in force that is made of files, and made anew when they change.
+type watched struct {
+	what string // in the log and in metrics
+	load func(*reading) error
+	last *reading // of the last load, also of one in vain
+	seen string   // the sum of a change that was seen at the last look
+}
+
+// watch loads something for the first time, and keeps it in mind.
+func (s *server) watch(what string, load func(*reading) error) error {
+	w := &watched{what: what, load: load, last: &reading{}}
+	if err := load(w.last); err != nil {
+		return usageError("%w", err)
+	}
+	s.watches = append(s.watches, w)
+	s.metrics.loaded(what, nil)
+	return nil
+}
+
+// keepWatch looks at the files until ctx ends.
+func (s *server) keepWatch(ctx context.Context) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.look()
+		}
+	}
+}
+
+// look loads anew what has changed and held still since the last look.
+func (s *server) look() {
+	for _, w := range s.watches {
+		now := w.last.again()
+		sum := now.sum()
+		switch {
+		case sum == w.last.sum():
+			w.seen = ""
+		case sum != w.seen:
+			w.seen = sum
+		default:
+			w.seen = ""
+			s.reload(w, now)
+		}
+	}
+}
+
+func (s *server) reload(w *watched, now *reading) {
+	next := &reading{held: now.files}
+	var err error
+	if bug := enforce.Guard(func() { err = w.load(next) }); bug != nil {
+		err = bug
+	}
+	s.metrics.loaded(w.what, err)
+	// What the load did not come to, because of an error before it, is watched as well.
+	for name, f := range now.files {
+		if _, found := next.files[name]; !found && err != nil {
+			_, _ = next.file(name, f.limit)
+		}
+	}
+	next.held = nil
+	w.last = next
+	if err == nil {
+		s.log.Info("read again, and in force", "what", w.what)
+		return
+	}
+	s.log.Error("cannot be used; what was in force before stays", "what", w.what, "error", strings.TrimSpace(err.Error()))
+}

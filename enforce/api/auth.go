@@ -1,0 +1,137 @@
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/assay-dev/assay/enforce"
+)
+
+// Limits of a file of tokens.
+const (
+	MaxTokensFile = 1 << 20 // bytes
+	maxTokens     = 1000
+	maxTokenName  = 64 // bytes
+	maxToken      = 4 << 10
+)
+
+// Tokens is the bearer tokens whose holders may ask. The zero value has none. It is safe for concurrent use.
+type Tokens struct{ known atomic.Pointer[[]token] }
+
+type token struct {
+	name string
+	sum  [sha256.Size]byte
+}
+
+// Use puts the tokens of a file in force, all of them or none: a line for each, its holder's name and the SHA-256 of the token, "ci
+// sha256:5e88…". Empty lines and those that begin with # say nothing. A file without a token is an error.
+func (t *Tokens) Use(file []byte) error {
+	if len(file) > MaxTokensFile {
+		return fmt.Errorf("more than %d bytes", MaxTokensFile)
+	}
+	var all []token
+	names := map[string]bool{}
+	for i, line := range strings.Split(string(file), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		one, err := parseToken(line)
+		if err != nil {
+			return fmt.Errorf("line %d: %w", i+1, err)
+		}
+		if names[one.name] {
+			return fmt.Errorf("line %d: %s is there twice", i+1, one.name)
+		}
+		names[one.name] = true
+		all = append(all, one)
+	}
+	switch {
+	case len(all) == 0:
+		return errors.New("there is no token in it")
+	case len(all) > maxTokens:
+		return fmt.Errorf("%d tokens; at most %d", len(all), maxTokens)
+	}
+	t.known.Store(&all)
+	return nil
+}
+
+// parseToken says nothing of the line's content in its errors: it may be the token itself.
+func parseToken(line string) (token, error) {
+	fields := strings.Fields(line)
+	if len(fields) != 2 || len(fields[0]) > maxTokenName || enforce.RequestID(fields[0]) != fields[0] {
+		return token{}, errors.New("want a name and sha256:HEX")
+	}
+	digits, found := strings.CutPrefix(fields[1], "sha256:")
+	sum, err := hex.DecodeString(digits)
+	if !found || err != nil || len(sum) != sha256.Size {
+		return token{}, errors.New("want a name and sha256: with 64 digits, which is printf %s TOKEN | sha256sum")
+	}
+	return token{name: fields[0], sum: [sha256.Size]byte(sum)}, nil
+}
+
+// holder returns the name of a token's holder; "" if it is nobody's. How long it takes says nothing of the tokens.
+func (t *Tokens) holder(given string) string {
+	all := t.known.Load()
+	if all == nil || given == "" || len(given) > maxToken {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(given))
+	found := ""
+	for _, one := range *all {
+		if subtle.ConstantTimeCompare(sum[:], one.sum[:]) == 1 {
+			found = one.name
+		}
+	}
+	return found
+}
+
+// who returns by which name a client is known; "" if it may not ask.
+func (p *Point) who(r *http.Request) string {
+	if p.config.ClientCertificates && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		return "certificate " + subject(r.TLS.VerifiedChains[0][0])
+	}
+	if p.config.Tokens != nil {
+		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			if name := p.config.Tokens.holder(strings.TrimSpace(given)); name != "" {
+				return "token " + name
+			}
+		}
+	}
+	if p.config.InsecureNoAuth {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			host = r.RemoteAddr
+		}
+		return "address " + host
+	}
+	return ""
+}
+
+// subject names a certificate for logs and for the rate limit. The serial number tells two of one name apart for nobody's good.
+func subject(c *x509.Certificate) string {
+	name := c.Subject.String()
+	switch {
+	case name != "":
+	case len(c.URIs) > 0:
+		name = c.URIs[0].String()
+	case len(c.DNSNames) > 0:
+		name = c.DNSNames[0]
+	default:
+		name = "without a name"
+	}
+	if len(name) > 256 {
+		sum := sha256.Sum256([]byte(name))
+		name = hex.EncodeToString(sum[:])
+	}
+	return enforce.Plain(name)
+}
