@@ -31,19 +31,23 @@ func TestStories(t *testing.T) {
 			return setup(env, bin, shared)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ca":       cmdCA,
-			"capture":  cmdCapture,
-			"digest":   cmdDigest,
-			"dockerd":  cmdDockerd,
-			"exits":    cmdExits,
-			"fill":     cmdFill,
-			"layout":   cmdLayout,
-			"needs":    cmdNeeds,
-			"notary":   cmdNotary,
-			"offline":  cmdOffline,
-			"registry": cmdRegistry,
-			"sigstore": cmdSigstore,
-			"vault":    cmdVault,
+			"ca":         cmdCA,
+			"capture":    cmdCapture,
+			"digest":     cmdDigest,
+			"dockerd":    cmdDockerd,
+			"eventually": cmdEventually,
+			"exits":      cmdExits,
+			"fill":       cmdFill,
+			"injector":   cmdInjector,
+			"kubernetes": cmdKubernetes,
+			"layout":     cmdLayout,
+			"needs":      cmdNeeds,
+			"notary":     cmdNotary,
+			"offline":    cmdOffline,
+			"registry":   cmdRegistry,
+			"serve":      cmdServe,
+			"sigstore":   cmdSigstore,
+			"vault":      cmdVault,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -59,15 +63,17 @@ type world struct {
 	registries map[string]*registry
 	vault      *vault
 	notary     *notary
-	sigstore   *sigstore // shared with the other stories
-	signs      bool      // sigstore was started
+	kubernetes *kubernetes
+	servers    map[string]*process // of assay serve
+	sigstore   *sigstore           // shared with the other stories
+	signs      bool                // sigstore was started
 	tuf        *tufRepository
 	mu         sync.Mutex
 	asked      []string // whom the story's programs wanted to reach
 }
 
 func setup(env *testscript.Env, bin string, shared *sigstore) error {
-	env.Values[worldKey{}] = &world{t: env.T(), registries: map[string]*registry{}, sigstore: shared}
+	env.Values[worldKey{}] = &world{t: env.T(), registries: map[string]*registry{}, servers: map[string]*process{}, sigstore: shared}
 	docker := filepath.Join(env.WorkDir, "docker-config")
 	env.Setenv("PATH", strings.Join([]string{bin, shared.bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
 	env.Setenv("HOME", env.WorkDir)
@@ -86,7 +92,7 @@ func peersOptional() bool {
 	return os.Getenv("ASSAY_E2E") == "optional" && os.Getenv("CI") != "true"
 }
 
-// cmdNeeds is "needs PROGRAM...": the story is about them. "sigstore", "rekor1", "mariadb" and "notary" stand for all that these are
+// cmdNeeds is "needs PROGRAM...": the story is about them. "sigstore", "rekor1", "mariadb", "kubernetes" and "notary" stand for all that these are
 // made of, "docker-trust" for a docker that has this command still.
 func cmdNeeds(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "needs", neg)
@@ -117,6 +123,8 @@ func expand(names []string) []string {
 			all = append(all, "cosign", "fulcio", "rekor2", "timestamp-server")
 		case "notary":
 			all = append(all, "notary", "notary-server", "notary-signer")
+		case "kubernetes":
+			all = append(all, "etcd", "kube-apiserver", "kubectl")
 		case "mariadb":
 			all = append(all, "mariadbd", "mariadb-install-db", "mariadb")
 		case "rekor1":
