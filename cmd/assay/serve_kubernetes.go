@@ -96,6 +96,7 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	h, err := kubernetes.New(kubernetes.Config{
 		Point: s.point, Namespaces: namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
 		InsecureAllowUnknownKinds: o.unknownKinds, SighupAnnotation: o.sighup,
+		Refused: s.metrics.refuse, Log: s.log,
 	})
 	if err != nil {
 		return usageError("%w", err)

@@ -17,6 +17,7 @@ const point = "kubernetes"
 // decide reads a review into r and answers it.
 func (h *Handler) decide(ctx context.Context, body []byte, r *review, pin bool) answer {
 	if len(body) > MaxReview {
+		h.config.Refused("too-large")
 		_ = h.decoder.decode(body, r) // for the uid only: it must fail, because the end is missing
 		return refusal(http.StatusRequestEntityTooLarge,
 			fmt.Sprintf("the review of this object has more than %d bytes, and images in the rest of it would not be seen", MaxReview))
@@ -32,6 +33,7 @@ func (h *Handler) decide(ctx context.Context, body []byte, r *review, pin bool) 
 	}
 	requests, err := h.requests(ctx, r)
 	if err != nil {
+		h.config.Refused("namespace-unknown")
 		return refusal(http.StatusServiceUnavailable, fmt.Sprintf(
 			"could not tell which policies hold in namespace %s: %v\nnext: try again when the cause is gone", r.namespace, err))
 	}
@@ -51,12 +53,15 @@ func (h *Handler) unread(r *review, err error) answer {
 	case errors.As(err, &unknown) && h.config.InsecureAllowUnknownKinds:
 		return answer{allowed: true, audit: map[string]string{"unknown-kind": unknown.kind.String()}}
 	case errors.As(err, &unknown):
+		h.config.Refused("kind-unknown")
 		return refusal(http.StatusForbidden, fmt.Sprintf(
 			"%v, and the webhook's rules send it %s\nnext: ask whoever runs Assay to take %s out of the rules of the webhook, or to name the path of its images",
 			err, r.resource, r.resource))
 	case errors.As(err, &large):
+		h.config.Refused("too-large")
 		return refusal(http.StatusRequestEntityTooLarge, err.Error())
 	}
+	h.config.Refused("unreadable")
 	return refusal(http.StatusBadRequest, fmt.Sprintf("Assay cannot read this object: %v", err))
 }
 

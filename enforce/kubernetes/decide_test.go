@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -354,7 +355,17 @@ func (d deciderFunc) Decide(ctx context.Context, req engine.Request) engine.Verd
 }
 
 func TestT47_PanicIsADenial(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Namespaces = broken{} })
+	var log bytes.Buffer
+	var refused []string
+	l := newLab(t, func(c *Config) {
+		c.Namespaces, c.Log = broken{}, slog.New(slog.NewTextHandler(&log, nil))
+		c.Refused = func(reason string) { refused = append(refused, reason) }
+	})
+	defer func() {
+		if !strings.Contains(log.String(), "broken") || len(refused) != 1 || refused[0] != "bug" {
+			t.Errorf("got log %q and %q", &log, refused)
+		}
+	}()
 	got := l.validate(t, change{object: pod(good)})
 	if got.Code == http.StatusOK && got.Response.Allowed {
 		t.Errorf("got %+v, want a denial", got)

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
@@ -56,6 +57,10 @@ type Config struct {
 	Exempt     []string // namespaces about whose objects nothing is decided: all is allowed
 	// InsecureAllowUnknownKinds allows objects of kinds of which nobody said where their images are.
 	InsecureAllowUnknownKinds bool
+	// Refused is told why an object was refused about whose images nobody was asked: one of a few words. nil: nobody is told.
+	Refused func(reason string)
+	// Log is told of bugs. nil: nobody is told.
+	Log *slog.Logger
 	// SighupAnnotation sets the annotation of container-signature-enforcer on objects that are changed. It is never read.
 	SighupAnnotation bool
 }
@@ -80,6 +85,12 @@ func New(c Config) (*Handler, error) {
 		c.Pin = PinPods
 	case !slices.Contains([]Pin{PinPods, PinAll, PinNever}, c.Pin):
 		return nil, fmt.Errorf("kubernetes: pin %q: want pods, all or never", c.Pin)
+	}
+	if c.Refused == nil {
+		c.Refused = func(string) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	kinds := map[kindKey]kind{}
 	for key, p := range builtin() {
@@ -141,6 +152,8 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool) {
 	var rev review
 	var a answer
 	if bug := enforce.Guard(func() { a = h.decide(ctx, body.Bytes(), &rev, pin) }); bug != nil {
+		h.config.Log.Error("bug", "requestId", rev.uid, "error", bug.Error(), "stack", string(bug.Stack))
+		h.config.Refused("bug")
 		a = refusal(http.StatusInternalServerError, "Assay broke down, and says nothing about the images; tell whoever runs it")
 	}
 	if rev.uid == "" {
