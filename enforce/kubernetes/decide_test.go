@@ -302,6 +302,27 @@ func TestT43_LargeReviews(t *testing.T) {
 	}
 }
 
+// Whoever can connect can send large bodies; few are held at once, and small reviews do not wait for them.
+func TestT42_LargeReviewsWaitForOthers(t *testing.T) {
+	l := newLab(t, nil)
+	for range maxLarge {
+		l.large <- struct{}{}
+	}
+	large := strings.Replace(pod(good), `"name":"x"`, `"name":"x","annotations":{"a":"`+strings.Repeat("a", smallReview)+`"}`, 1)
+	if got := l.post(t, "/validate?timeout=100ms", reviewOf(change{object: large})); got.Code != http.StatusBadRequest {
+		t.Errorf("got %d, want an error after the deadline", got.Code)
+	}
+	if got := l.validate(t, change{object: pod(good)}); !got.Response.Allowed {
+		t.Errorf("a small one: got %+v", got.Response)
+	}
+	<-l.large
+	for range 3 {
+		if got := l.validate(t, change{object: large}); !got.Response.Allowed {
+			t.Errorf("when there is room: got %+v", got.Response)
+		}
+	}
+}
+
 // endless is a body without an end.
 type endless struct{ read int }
 

@@ -28,6 +28,8 @@ import (
 const (
 	MaxReview      = 8 << 20          // bytes of a review: an object, the one before, and what stands around them
 	MaxObject      = 3 << 20          // bytes of an object
+	smallReview    = 1 << 20          // bytes that a review may have without waiting for others
+	maxLarge       = 16               // larger reviews that are read and decided about at once
 	defaultTimeout = 10 * time.Second // where the API server does not say how long it waits
 	maxMargin      = 500 * time.Millisecond
 )
@@ -70,6 +72,7 @@ type Handler struct {
 	config  Config
 	decoder decoder
 	bodies  sync.Pool
+	large   chan struct{} // has an item for each large review under way
 }
 
 var _ http.Handler = (*Handler)(nil)
@@ -111,6 +114,7 @@ func New(c Config) (*Handler, error) {
 		config:  c,
 		decoder: decoder{kinds: kinds, maxObject: MaxObject},
 		bodies:  sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		large:   make(chan struct{}, maxLarge),
 	}, nil
 }
 
@@ -140,12 +144,15 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool) {
 	defer cancel()
 	body := h.bodies.Get().(*bytes.Buffer)
 	defer func() {
-		if body.Cap() <= 1<<20 {
+		if body.Cap() <= smallReview {
 			body.Reset()
 			h.bodies.Put(body)
 		}
 	}()
-	if _, err := body.ReadFrom(io.LimitReader(r.Body, MaxReview+1)); err != nil {
+	release, err := h.read(ctx, body, r.Body)
+	defer release()
+	if err != nil {
+		h.config.Refused("unreadable")
 		http.Error(w, "the review was not received whole", http.StatusBadRequest)
 		return
 	}
@@ -162,6 +169,23 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(a.encode(&rev)) // whoever asked has left
+}
+
+// read reads a review of at most one byte more than MaxReview. Few large ones are held at once: whoever can connect can send them, and memory
+// ends sooner than connections do.
+func (h *Handler) read(ctx context.Context, into *bytes.Buffer, from io.Reader) (release func(), err error) {
+	release = func() {}
+	if n, err := into.ReadFrom(io.LimitReader(from, smallReview)); err != nil || n < smallReview {
+		return release, err
+	}
+	select {
+	case h.large <- struct{}{}:
+		release = func() { <-h.large }
+	case <-ctx.Done():
+		return release, context.Cause(ctx)
+	}
+	_, err = into.ReadFrom(io.LimitReader(from, MaxReview+1-smallReview))
+	return release, err
 }
 
 // patience is how long the API server waits (its parameter timeout), less what the way back takes.
