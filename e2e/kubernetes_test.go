@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -100,50 +99,13 @@ func fetch(url, token string) ([]byte, error) {
 	return body, err
 }
 
-// cmdServe is
-//
-//	serve NAME POINT [ARGUMENT...]  assay serve POINT with TLS, until the story ends; $NAME is its host and port, $NAME_CA its CA in base64
-//	serve stop NAME
-//
-// Its log is NAME.log.
-func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
-	plain(ts, "serve", neg)
-	w := worldOf(ts)
-	if len(args) == 2 && args[0] == "stop" {
-		w.servers[args[1]].end()
-		return
+// cmdCertificate is "certificate NAME": NAME-tls.pem with NAME-tls.key for localhost, and its CA in base64 as $NAME_CA.
+func cmdCertificate(ts *testscript.TestScript, neg bool, args []string) {
+	plain(ts, "certificate", neg)
+	if len(args) != 1 {
+		ts.Fatalf("usage: certificate NAME")
 	}
-	if len(args) < 2 {
-		ts.Fatalf("usage: serve NAME POINT [ARGUMENT...] | stop NAME")
-	}
-	name, port := args[0], 0
-	address := ts.Getenv(strings.ToUpper(name))
-	if address == "" {
-		port = freePort(ts)
-		address = fmt.Sprintf("localhost:%d", port)
-		serverCertificate(ts, name)
-	}
-	ca := ts.ReadFile(name + "-ca.pem")
-	ts.Setenv(strings.ToUpper(name), address)
-	ts.Setenv(strings.ToUpper(name)+"_CA", base64.StdEncoding.EncodeToString([]byte(ca)))
-	p := start(ts, name+".log", "assay", append([]string{"serve", args[1], "--listen", address,
-		"--tls-cert", ts.MkAbs(name + "-tls.pem"), "--tls-key", ts.MkAbs(name + "-tls.key")}, args[2:]...)...)
-	w.servers[name] = p
-	ts.Check(p.await(func() error { return healthy("https://"+address+"/readyz", "") }))
-}
-
-// cmdEventually is "eventually PROGRAM [ARGUMENT...]": the program succeeds within a while. A webhook that is registered is in force a
-// moment later, and so is a namespace's label.
-func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
-	deadline := time.Now().Add(readyWithin)
-	for {
-		err := ts.Exec(args[0], args[1:]...)
-		if (err == nil) != neg {
-			return
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("%q: not within %v: %v", args, readyWithin, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+	serverCertificate(ts, args[0])
+	ca := ts.ReadFile(args[0] + "-ca.pem")
+	ts.Setenv(strings.ToUpper(args[0])+"_CA", base64.StdEncoding.EncodeToString([]byte(ca)))
 }

@@ -31,23 +31,24 @@ func TestStories(t *testing.T) {
 			return setup(env, bin, shared)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ca":         cmdCA,
-			"capture":    cmdCapture,
-			"digest":     cmdDigest,
-			"dockerd":    cmdDockerd,
-			"eventually": cmdEventually,
-			"exits":      cmdExits,
-			"fill":       cmdFill,
-			"injector":   cmdInjector,
-			"kubernetes": cmdKubernetes,
-			"layout":     cmdLayout,
-			"needs":      cmdNeeds,
-			"notary":     cmdNotary,
-			"offline":    cmdOffline,
-			"registry":   cmdRegistry,
-			"serve":      cmdServe,
-			"sigstore":   cmdSigstore,
-			"vault":      cmdVault,
+			"ca":          cmdCA,
+			"capture":     cmdCapture,
+			"certificate": cmdCertificate,
+			"digest":      cmdDigest,
+			"dockerd":     cmdDockerd,
+			"eventually":  cmdEventually,
+			"exits":       cmdExits,
+			"fill":        cmdFill,
+			"injector":    cmdInjector,
+			"kubernetes":  cmdKubernetes,
+			"layout":      cmdLayout,
+			"needs":       cmdNeeds,
+			"notary":      cmdNotary,
+			"offline":     cmdOffline,
+			"registry":    cmdRegistry,
+			"server":      cmdServer,
+			"sigstore":    cmdSigstore,
+			"vault":       cmdVault,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -61,12 +62,12 @@ type worldKey struct{}
 type world struct {
 	t          testscript.T
 	registries map[string]*registry
+	servers    map[string]*process
 	vault      *vault
 	notary     *notary
 	kubernetes *kubernetes
-	servers    map[string]*process // of assay serve
-	sigstore   *sigstore           // shared with the other stories
-	signs      bool                // sigstore was started
+	sigstore   *sigstore // shared with the other stories
+	signs      bool      // sigstore was started
 	tuf        *tufRepository
 	mu         sync.Mutex
 	asked      []string // whom the story's programs wanted to reach
@@ -77,6 +78,7 @@ func setup(env *testscript.Env, bin string, shared *sigstore) error {
 	docker := filepath.Join(env.WorkDir, "docker-config")
 	env.Setenv("PATH", strings.Join([]string{bin, shared.bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
 	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("EXAMPLES", filepath.Join(filepath.Dir(bin), "examples"))
 	env.Setenv("DOCKER_CONFIG", docker)
 	env.Setenv("NO_COLOR", "1")
 	env.Setenv("COSIGN_PASSWORD", "")

@@ -11,8 +11,9 @@ import (
 
 // Limits of the text of a refusal.
 const (
-	maxLine        = 400 // bytes of one line
-	maxAuthorities = 4   // authorities that are named
+	maxLine        = 400     // bytes of one line
+	maxReason      = 1 << 10 // bytes of a reason that stands alone
+	maxAuthorities = 4       // authorities that are named
 )
 
 // Refusal tells a person who has never heard of Assay why an image may not run, in a few lines: the image and the reason, the rule, what
@@ -32,6 +33,15 @@ func Refusal(v *engine.Verdict) string {
 		lines[i] = cut(Plain(lines[i]), maxLine)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Reason tells in one line why an image may not run, for protocols with place for no more and whose clients name the image. It is made
+// harmless and cut, and never empty.
+func Reason(v *engine.Verdict) string {
+	if v.Reason == "" {
+		return cut(Plain(named(v.Image)+" may not run"), maxReason)
+	}
+	return cut(Plain(v.Reason), maxReason)
 }
 
 // Next is the next step for a person whose image may not run; of a verdict that allows it is "".

@@ -19,6 +19,7 @@ type serveAPIOptions struct {
 	noAuth    bool
 	rate      int
 	connector bool
+	keeper    bool // serve Gatekeeper
 }
 
 const serveAPIHelp = `Serve verdicts over HTTP: POST /v1/verdicts {"images": ["registry.example/app:1"]}
@@ -54,6 +55,7 @@ func (a *app) serveAPICommand() *cobra.Command {
 	f.BoolVar(&o.noAuth, "insecure-no-auth", false, "answer everybody who can connect")
 	f.IntVar(&o.rate, "rate", api.DefaultRate, "how many images a second a client may ask about")
 	f.BoolVar(&o.connector, "opa-connector", false, "serve /checkImage and /healthz as container-signature-enforcer's connector does")
+	f.BoolVar(&o.keeper, "gatekeeper", false, "serve /gatekeeper as a provider of external data for Gatekeeper")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.serveAPI(cmd.Context(), o) }
 	return cmd
 }
@@ -71,7 +73,7 @@ func (a *app) serveAPI(ctx context.Context, o *serveAPIOptions) error {
 	}
 	c := api.Config{
 		Point: s.point, Points: policy.Points(), ClientCertificates: o.clientCA != "", InsecureNoAuth: o.everybody(), Rate: o.rate,
-		Connector: o.connector, Log: s.log, Refused: s.metrics.refuse, Now: a.now,
+		Connector: o.connector, Gatekeeper: o.keeper, Log: s.log, Refused: s.metrics.refuse, Now: a.now,
 	}
 	if o.tokens != "" {
 		c.Tokens = &api.Tokens{}

@@ -571,3 +571,17 @@ func newTestLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
 
 func newGet(path string) *http.Request { return httptest.NewRequest(http.MethodGet, path, nil) }
+
+// Others name the images that a server asks for: a host that is written as loopback is not asked, as it is at the command line.
+func TestT48_ServersDoNotAskLoopback(t *testing.T) {
+	s := newStage(t)
+	requests := len(s.server.Requests())
+	r := serve(t, "--policy", s.policy, "--insecure-plain-http")
+	_, _, body := r.ask("/v1/verdicts", `{"images":["`+s.host+`/shop/api:1"]}`)
+	if !strings.Contains(body, `"outcome":"could-not-tell"`) || strings.Contains(body, `"allowed":true`) {
+		t.Errorf("got %s", body)
+	}
+	if got := len(s.server.Requests()); got != requests {
+		t.Errorf("got %d requests, want none", got-requests)
+	}
+}

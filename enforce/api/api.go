@@ -1,5 +1,5 @@
 // Package api is the enforcement point for programs that ask over HTTP and obey by themselves: POST /v1/verdicts, and, where it is switched
-// on, POST /checkImage in the words of container-signature-enforcer for policies of OPA that call it.
+// on, POST /checkImage in the words of container-signature-enforcer for policies of OPA that call it, and POST /gatekeeper for Gatekeeper.
 package api
 
 import (
@@ -45,8 +45,9 @@ type Config struct {
 	// InsecureNoAuth answers everybody.
 	InsecureNoAuth bool
 
-	Rate      int  // images a second and client; 0 is DefaultRate
-	Connector bool // serve /checkImage, and /healthz in its words
+	Rate       int  // images a second and client; 0 is DefaultRate
+	Connector  bool // serve /checkImage, and /healthz in its words
+	Gatekeeper bool // serve /gatekeeper
 
 	Log     *slog.Logger        // is told of each request of a known client; nil: nobody is told
 	Refused func(reason string) // is told of each request that is not answered with verdicts; nil: nobody is
@@ -92,6 +93,9 @@ func (p *Point) Routes() map[string]http.Handler {
 	routes := map[string]http.Handler{
 		"POST /v1/verdicts":    p.answering(p.verdicts, plainError),
 		"GET /v1/openapi.json": http.HandlerFunc(serveOpenAPI),
+	}
+	if p.config.Gatekeeper {
+		routes["POST /gatekeeper"] = p.answering(p.gatekeeper, gatekeeperFailure)
 	}
 	if p.config.Connector {
 		routes["POST /checkImage"] = p.answering(p.checkImage, connectorFailure)

@@ -66,26 +66,18 @@ func inConnectorsWords(v *engine.Verdict) answer {
 	case enforce.Yes:
 		c, err := pinned(v)
 		if err != nil {
-			return refused(http.StatusBadRequest, err.Error())
+			return refused(http.StatusBadRequest, enforce.Plain(err.Error()))
 		}
 		return answer{status: http.StatusOK, body: c, images: 1}
 	case enforce.CannotTell:
-		return refused(http.StatusBadRequest, "could not tell, try again: "+named(v))
+		return refused(http.StatusBadRequest, "could not tell, try again: "+enforce.Reason(v))
 	case enforce.Bug:
-		return refused(http.StatusInternalServerError, "bug in assay: "+named(v))
+		return refused(http.StatusInternalServerError, "bug in assay: "+enforce.Reason(v))
 	}
 	if v.Policy != "" && v.Rule == "" {
 		return refused(http.StatusBadRequest, noRepository)
 	}
-	return refused(http.StatusBadRequest, named(v))
-}
-
-// named is the reason of a verdict with its image, cut where it is too long for a message.
-func named(v *engine.Verdict) string {
-	if v.Reason == "" {
-		return fmt.Sprintf("%s may not run", v.Image)
-	}
-	return v.Reason
+	return refused(http.StatusBadRequest, enforce.Reason(v))
 }
 
 func refused(status int, text string) answer {

@@ -84,10 +84,10 @@ func verdicts(t *testing.T, d Door) {
 		{name: "bug", v: decided(engine.Bug, "enforce", false), text: "bug"},
 		{name: "warn", v: warned, want: true, notes: "would stop this image"},
 		{name: "audit", v: audited, want: true},
-		{name: "zero verdict", v: engine.Verdict{}, text: "may not run"},
-		{name: "allowing outcome that is not allowed", v: decided(engine.Allowed, "enforce", false), text: "may not run"},
-		{name: "no opinion", v: decided(engine.NoOpinion, "enforce", false), text: "may not run"},
-		{name: "an outcome that nobody knows", v: decided(engine.Outcome(99), "enforce", false), text: "may not run"},
+		{name: "zero verdict", v: engine.Verdict{}},
+		{name: "allowing outcome that is not allowed", v: decided(engine.Allowed, "enforce", false), text: because},
+		{name: "no opinion", v: decided(engine.NoOpinion, "enforce", false), text: because},
+		{name: "an outcome that nobody knows", v: decided(engine.Outcome(99), "enforce", false), text: because},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

@@ -204,6 +204,9 @@ func TestOperations(t *testing.T) {
 	if got := l.validate(t, change{operation: "DELETE", kind: "Thing", group: "example.org", old: `{}`}); !got.Response.Allowed {
 		t.Errorf("DELETE of an unknown kind: got %+v, want it allowed", got.Response)
 	}
+	if got := l.validate(t, change{operation: "CREATE", object: pod(bad), old: pod(bad)}); got.Response.Allowed {
+		t.Error("CREATE beside an equal object is allowed")
+	}
 	if got := l.validate(t, change{operation: "CREATE"}); got.Response.Allowed {
 		t.Error("CREATE of nothing is allowed")
 	}
