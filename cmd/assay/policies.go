@@ -100,8 +100,6 @@ func folderFiles(folder string) ([]string, error) {
 	return files, nil
 }
 
-func loadPolicy(file string) (*policy.Policy, error) { return readPolicy(file, readLimited) }
-
 func readPolicy(file string, read readFunc) (*policy.Policy, error) {
 	data, err := read(file, policy.MaxPolicy)
 	if err != nil {

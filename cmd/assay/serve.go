@@ -122,7 +122,7 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 		return nil, err
 	}
 	if o.cert != "" {
-		s.identity = &tlsIdentity{options: o}
+		s.identity = &tlsIdentity{options: o, now: a.now}
 		if err := s.watch("certificates", s.identity.load); err != nil {
 			return nil, err
 		}

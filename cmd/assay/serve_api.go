@@ -72,8 +72,11 @@ func (a *app) serveAPI(ctx context.Context, o *serveAPIOptions) error {
 		return err
 	}
 	c := api.Config{
-		Point: s.point, Points: policy.Points(), ClientCertificates: o.clientCA != "", InsecureNoAuth: o.everybody(), Rate: o.rate,
+		Point: s.point, Points: policy.Points(), InsecureNoAuth: o.everybody(), Rate: o.rate,
 		Connector: o.connector, Gatekeeper: o.keeper, Log: s.log, Refused: s.metrics.refuse, Now: a.now,
+	}
+	if o.clientCA != "" {
+		c.ClientCertificates = s.identity.counts
 	}
 	if o.tokens != "" {
 		c.Tokens = &api.Tokens{}

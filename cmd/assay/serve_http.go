@@ -20,7 +20,7 @@ const (
 	maxRequestHeader     = 64 << 10 // bytes of all headers of a request
 	maxInFlight          = 512      // requests at once, beside probes and metrics
 	defaultHeaderTimeout = 5 * time.Second
-	defaultReadTimeout   = 30 * time.Second
+	defaultReadTimeout   = 30 * time.Second // beside the time to decide
 	defaultWriteTimeout  = 30 * time.Second // beside the time to decide
 	idleClientTimeout    = 2 * time.Minute
 	defaultDrainTimeout  = time.Minute
@@ -65,7 +65,7 @@ func (s *server) run(ctx context.Context, routes map[string]http.Handler) error 
 	h := &http.Server{
 		Handler:           s.handler(routes),
 		ReadHeaderTimeout: defaultHeaderTimeout,
-		ReadTimeout:       defaultReadTimeout,
+		ReadTimeout:       s.options.timeout + defaultReadTimeout, // it goes on while the answer is made, and ends that too
 		WriteTimeout:      s.options.timeout + defaultWriteTimeout,
 		IdleTimeout:       idleClientTimeout,
 		MaxHeaderBytes:    maxRequestHeader,

@@ -107,20 +107,21 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	watch.Go(func() { namespaces.Run(watching) })
 	defer watch.Wait()
 	defer stop()
-	webhook := o.known(h)
+	webhook := s.known(h)
 	return s.run(ctx, map[string]http.Handler{
 		"/mutate": webhook, "/validate": webhook,
 		"GET /readyz": knowing(namespaces, &s.ready),
 	})
 }
 
-// known lets nobody in without a client certificate, where there is an authority for them.
-func (o *serveKubernetesOptions) known(h http.Handler) http.Handler {
-	if o.clientCA == "" {
+// known lets nobody in without a client certificate that counts, where there is an authority for them.
+func (s *server) known(h http.Handler) http.Handler {
+	if s.options.clientCA == "" {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		if r.TLS == nil || !slices.ContainsFunc(r.TLS.VerifiedChains, s.identity.counts) {
+			s.metrics.refuse("unauthenticated")
 			answerError(w, http.StatusUnauthorized, "a client certificate is needed")
 			return
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // apiServer answers what the watch of namespaces asks, with the namespaces that it is given.
@@ -66,11 +68,12 @@ func (r *running) admitted(namespace, image string, headers ...string) (bool, st
 		`"version":"v1","kind":"Pod"},"namespace":%q,"operation":"CREATE","object":{"spec":{"containers":[{"name":"a","image":%q}]}}}}`, namespace, image), headers...)
 	var got struct {
 		Response struct {
+			UID     string
 			Allowed bool
 			Status  struct{ Message string }
 		}
 	}
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
+	if err := json.Unmarshal([]byte(body), &got); err != nil || got.Response.UID == "" {
 		return false, body
 	}
 	return got.Response.Allowed, got.Response.Status.Message
@@ -164,5 +167,27 @@ func TestServeKubernetesUsage(t *testing.T) {
 				t.Errorf("got %d %s, want %q", got.code, got.stderr, row.want)
 			}
 		})
+	}
+}
+
+func TestT42_OnlyTheAPIServerIsAnswered(t *testing.T) {
+	folder := t.TempDir()
+	in := func(name string) string { return filepath.Join(folder, name) }
+	servers, clients := newAuthority(t, "servers"), newAuthority(t, "clients")
+	servers.issue(t, "server", in("tls.crt"), in("tls.key"))
+	replace(t, in("clients.pem"), string(clients.pem))
+	r := servePoint(t, "kubernetes", "--policy", servedPolicy(t, "a"), "--kubeconfig", apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} }),
+		"--tls-cert", in("tls.crt"), "--tls-key", in("tls.key"), "--client-ca", in("clients.pem"))
+	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == http.StatusOK })
+	const image = "registry.example/a/app:1"
+	if ok, text := r.admitted("shop", image); ok || !strings.Contains(text, "a client certificate is needed") {
+		t.Errorf("a stranger: got allowed %v: %s", ok, text)
+	}
+	cert := clients.issue(t, "kube-apiserver", "", "")
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{cert}}}
+	defer transport.CloseIdleConnections()
+	r.client = &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	if ok, text := r.admitted("shop", image); !ok {
+		t.Errorf("the API server: %s", text)
 	}
 }

@@ -374,12 +374,29 @@ func TestServeKnowsClients(t *testing.T) {
 		t.Errorf("a probe without a certificate: got %d", status)
 	}
 
+	// A connection that lasts is known by the same authorities as a new one.
+	lasting := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{good}}, MaxConnsPerHost: 1}
+	defer lasting.CloseIdleConnections()
+	onLasting := func() int {
+		old := r.client
+		defer func() { r.client = old }()
+		r.client = &http.Client{Transport: lasting, Timeout: 10 * time.Second}
+		status, _, _ := r.ask("/v1/verdicts", askFor)
+		return status
+	}
+	if got := onLasting(); got != 200 {
+		t.Errorf("on a connection that lasts: got %d, want 200", got)
+	}
+
 	// Another authority for the server, another one for the clients, and no token that counts any more.
 	again := newAuthority(t, "servers 2")
 	again.issue(t, "server", in("tls.crt"), in("tls.key"))
 	replace(t, in("clients.pem"), string(others.pem))
 	replace(t, in("tokens"), "ci sha256:"+strings.Repeat("00", 32)+"\n")
 	r.until("the new certificates count", func() bool { return r.withCertificate(&bad, again) == 200 })
+	if got := onLasting(); got != 401 {
+		t.Errorf("on a connection from before: got %d, want 401", got)
+	}
 	if got := r.withCertificate(&good, again); got != 0 {
 		t.Errorf("with a certificate that counted before: got %d, want no connection", got)
 	}

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"crypto/x509"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ const (
 	Unauthenticated = "unauthenticated"
 	RateLimited     = "rate-limited"
 	Malformed       = "malformed"
+	Broken          = "bug"
 )
 
 // Config is what the point is made of.
@@ -38,10 +40,10 @@ type Config struct {
 	Point  *enforce.Point
 	Points []string // names of points that a request may ask for
 
-	// Tokens and ClientCertificates are the ways to be known; at least one is needed. Client certificates are those that the TLS layer has
-	// verified.
+	// Tokens and ClientCertificates are the ways to be known; at least one is needed. ClientCertificates tells whether a chain that the TLS
+	// layer has verified, leaf first, still counts: connections outlive the authorities by whose word they were made.
 	Tokens             *Tokens
-	ClientCertificates bool
+	ClientCertificates func(chain []*x509.Certificate) bool
 	// InsecureNoAuth answers everybody.
 	InsecureNoAuth bool
 
@@ -65,7 +67,7 @@ func New(c Config) (*Point, error) {
 	switch {
 	case c.Point == nil:
 		return nil, errors.New("api: nothing to decide with")
-	case c.Tokens == nil && !c.ClientCertificates && !c.InsecureNoAuth:
+	case c.Tokens == nil && c.ClientCertificates == nil && !c.InsecureNoAuth:
 		return nil, errors.New("api: nobody could ask: give tokens or client certificates, or say that everybody may")
 	case c.Rate < 0:
 		return nil, fmt.Errorf("api: a rate of %d images a second", c.Rate)
@@ -168,6 +170,7 @@ func (p *Point) answer(q *request, handle func(*request) answer) (a answer) {
 		a = handle(q)
 	})
 	if bug != nil {
+		p.config.Refused(Broken)
 		p.config.Log.Error("bug", "requestId", q.id, "error", bug.Error(), "stack", string(bug.Stack))
 		a = answer{failure: &failure{status: http.StatusInternalServerError, text: "bug: assay broke down; nothing is allowed by this"}}
 	}
@@ -177,7 +180,7 @@ func (p *Point) answer(q *request, handle func(*request) answer) (a answer) {
 // wanted says how to be known.
 func (p *Point) wanted() string {
 	var ways []string
-	if p.config.ClientCertificates {
+	if p.config.ClientCertificates != nil {
 		ways = append(ways, "a client certificate")
 	}
 	if p.config.Tokens != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -21,6 +22,7 @@ const (
 	maxTokens     = 1000
 	maxTokenName  = 64 // bytes
 	maxToken      = 4 << 10
+	maxClientName = 256 // bytes of a certificate's subject; a longer one is known by its hash
 )
 
 // Tokens is the bearer tokens whose holders may ask. The zero value has none. It is safe for concurrent use.
@@ -96,7 +98,7 @@ func (t *Tokens) holder(given string) string {
 
 // who returns by which name a client is known; "" if it may not ask.
 func (p *Point) who(r *http.Request) string {
-	if p.config.ClientCertificates && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+	if p.config.ClientCertificates != nil && r.TLS != nil && slices.ContainsFunc(r.TLS.VerifiedChains, p.config.ClientCertificates) {
 		return "certificate " + subject(r.TLS.VerifiedChains[0][0])
 	}
 	if p.config.Tokens != nil {
@@ -117,7 +119,7 @@ func (p *Point) who(r *http.Request) string {
 	return ""
 }
 
-// subject names a certificate for logs and for the rate limit. The serial number tells two of one name apart for nobody's good.
+// subject names a certificate for logs and for the rate limit: all certificates of one name are one client.
 func subject(c *x509.Certificate) string {
 	name := c.Subject.String()
 	switch {
@@ -129,7 +131,7 @@ func subject(c *x509.Certificate) string {
 	default:
 		name = "without a name"
 	}
-	if len(name) > 256 {
+	if len(name) > maxClientName {
 		sum := sha256.Sum256([]byte(name))
 		name = hex.EncodeToString(sum[:])
 	}

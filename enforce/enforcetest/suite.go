@@ -112,10 +112,8 @@ func panics(t *testing.T, d Door) {
 	}{
 		{"a text", func(context.Context, engine.Request) engine.Verdict { panic("broken") }},
 		{"an error", func(context.Context, engine.Request) engine.Verdict { panic(context.Canceled) }},
-		{"a nil map", func(context.Context, engine.Request) engine.Verdict {
-			var m map[string]int
-			m["x"] = 1
-			return engine.Verdict{Allowed: true}
+		{"nothing where something should be", func(_ context.Context, req engine.Request) engine.Verdict {
+			return *map[string]*engine.Verdict{}[req.Image]
 		}},
 	}
 	for _, row := range rows {
