@@ -29,6 +29,7 @@ type serveKubernetesOptions struct {
 	kinds        []string
 	unknownKinds bool
 	sighup       bool
+	dia          bool
 }
 
 const serveKubernetesHelp = `Serve the admission webhook of a Kubernetes cluster. Every image of an object is
@@ -71,6 +72,7 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	f.StringArrayVar(&o.kinds, "kind", nil, "`GROUP/KIND=PATH[,PATH...]`: where a custom resource has images, as JSON pointers; * stands for every item, ? at the end for a path that may lead nowhere; may be repeated")
 	f.BoolVar(&o.unknownKinds, "insecure-allow-unknown-kinds", false, "allow objects of kinds of which nobody said where their images are")
 	f.BoolVar(&o.sighup, "sighup-annotation", false, "mark new objects as container-signature-enforcer does; the mark is never read")
+	f.BoolVar(&o.dia, "dia-paths", false, "answer at DIA's /verify and /echo as well")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
 		return a.serveKubernetes(cmd.Context(), o)
@@ -95,7 +97,7 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	exempt := o.exemptNamespaces()
 	h, err := kubernetes.New(kubernetes.Config{
 		Point: s.point, Namespaces: namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
-		InsecureAllowUnknownKinds: o.unknownKinds, SighupAnnotation: o.sighup,
+		InsecureAllowUnknownKinds: o.unknownKinds, SighupAnnotation: o.sighup, DIA: o.dia,
 		Refused: s.metrics.refuse, Log: s.log,
 	})
 	if err != nil {
@@ -108,10 +110,11 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	defer watch.Wait()
 	defer stop()
 	webhook := s.known(h)
-	return s.run(ctx, map[string]http.Handler{
-		"/mutate": webhook, "/validate": webhook,
-		"GET /readyz": knowing(namespaces, &s.ready),
-	})
+	routes := map[string]http.Handler{"/mutate": webhook, "/validate": webhook, "GET /readyz": knowing(namespaces, &s.ready)}
+	if o.dia {
+		routes["/verify"], routes["/echo"] = webhook, webhook
+	}
+	return s.run(ctx, routes)
 }
 
 // known lets nobody in without a client certificate that counts, where there is an authority for them.

@@ -63,6 +63,8 @@ type Config struct {
 	Refused func(reason string)
 	// Log is told of bugs. nil: nobody is told.
 	Log *slog.Logger
+	// DIA answers at DIA's paths as well: /verify is /validate with DIA's errors, and /echo says that somebody is there.
+	DIA bool
 	// SighupAnnotation sets the annotation of container-signature-enforcer on objects that are changed. It is never read.
 	SighupAnnotation bool
 }
@@ -120,11 +122,16 @@ func New(c Config) (*Handler, error) {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	pin := false
-	switch r.URL.Path {
-	case "/validate":
-	case "/mutate":
-		pin = true
+	var answer http.HandlerFunc
+	switch path := r.URL.Path; {
+	case path == "/validate":
+		answer = func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, false, plainError) }
+	case path == "/mutate":
+		answer = func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, true, plainError) }
+	case path == "/verify" && h.config.DIA:
+		answer = func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, false, diaError) }
+	case path == "/echo" && h.config.DIA:
+		answer = echo
 	default:
 		http.Error(w, "want /validate or /mutate", http.StatusNotFound)
 		return
@@ -134,12 +141,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "want POST", http.StatusMethodNotAllowed)
 		return
 	}
-	h.answer(w, r, pin)
+	answer(w, r)
 }
+
+// plainError says why there is no review in the answer, with status 400.
+func plainError(w http.ResponseWriter, text string) { http.Error(w, text, http.StatusBadRequest) }
 
 // answer reads, asks and answers. What cannot be read but has a uid is a denial, because the API server takes any other failure as
 // failurePolicy says, and that may be to allow.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool, fail func(http.ResponseWriter, string)) {
 	ctx, cancel := context.WithTimeout(r.Context(), patience(r))
 	defer cancel()
 	body := h.bodies.Get().(*bytes.Buffer)
@@ -153,7 +163,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool) {
 	defer release()
 	if err != nil {
 		h.config.Refused("unreadable")
-		http.Error(w, "the review was not received whole", http.StatusBadRequest)
+		fail(w, "the review was not received whole")
 		return
 	}
 	var rev review
@@ -164,7 +174,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool) {
 		a = refusal(http.StatusInternalServerError, "Assay broke down, and says nothing about the images; tell whoever runs it")
 	}
 	if rev.uid == "" {
-		http.Error(w, "no admission review: "+enforce.Plain(a.message), http.StatusBadRequest)
+		fail(w, "no admission review: "+enforce.Plain(a.message))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
