@@ -470,10 +470,10 @@ func TestServeDrains(t *testing.T) {
 	if status, _, _ := r.ask("/readyz", ""); status != http.StatusServiceUnavailable && status != 0 {
 		t.Errorf("readyz while draining: got %d, want 503", status)
 	}
-	time.Sleep(100 * time.Millisecond)
-	if status, _, _ := r.ask("/healthz", ""); status != 0 {
-		t.Errorf("a new request: got %d, want no connection", status)
-	}
+	r.until("nothing new is taken", func() bool {
+		status, _, _ := r.ask("/healthz", "")
+		return status == 0
+	})
 	close(release)
 	if got := <-answered; !strings.HasPrefix(got, "200 ") || !strings.Contains(got, `"allowed":true`) {
 		t.Errorf("got %s", got)
@@ -600,5 +600,15 @@ func TestT48_ServersDoNotAskLoopback(t *testing.T) {
 	}
 	if got := len(s.server.Requests()); got != requests {
 		t.Errorf("got %d requests, want none", got-requests)
+	}
+}
+
+func TestServeAddressIsTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer taken.Close()
+	got := runAssay(t, "", "serve", "api", "--policy", servedPolicy(t, "a"), "--insecure-plain-http", "--listen", taken.Addr().String())
+	if got.code != exitCannotTell || !strings.Contains(got.stderr, "address already in use") {
+		t.Errorf("got exit %d %q", got.code, got.stderr)
 	}
 }
