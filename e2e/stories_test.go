@@ -31,21 +31,24 @@ func TestStories(t *testing.T) {
 			return setup(env, bin, shared)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ca":         cmdCA,
-			"capture":    cmdCapture,
-			"digest":     cmdDigest,
-			"dockerd":    cmdDockerd,
-			"eventually": cmdEventually,
-			"exits":      cmdExits,
-			"fill":       cmdFill,
-			"layout":     cmdLayout,
-			"needs":      cmdNeeds,
-			"notary":     cmdNotary,
-			"offline":    cmdOffline,
-			"registry":   cmdRegistry,
-			"server":     cmdServer,
-			"sigstore":   cmdSigstore,
-			"vault":      cmdVault,
+			"ca":          cmdCA,
+			"capture":     cmdCapture,
+			"certificate": cmdCertificate,
+			"digest":      cmdDigest,
+			"dockerd":     cmdDockerd,
+			"eventually":  cmdEventually,
+			"exits":       cmdExits,
+			"fill":        cmdFill,
+			"injector":    cmdInjector,
+			"kubernetes":  cmdKubernetes,
+			"layout":      cmdLayout,
+			"needs":       cmdNeeds,
+			"notary":      cmdNotary,
+			"offline":     cmdOffline,
+			"registry":    cmdRegistry,
+			"server":      cmdServer,
+			"sigstore":    cmdSigstore,
+			"vault":       cmdVault,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -62,6 +65,7 @@ type world struct {
 	servers    map[string]*process
 	vault      *vault
 	notary     *notary
+	kubernetes *kubernetes
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started
 	tuf        *tufRepository
@@ -90,7 +94,7 @@ func peersOptional() bool {
 	return os.Getenv("ASSAY_E2E") == "optional" && os.Getenv("CI") != "true"
 }
 
-// cmdNeeds is "needs PROGRAM...": the story is about them. "sigstore", "rekor1", "mariadb" and "notary" stand for all that these are
+// cmdNeeds is "needs PROGRAM...": the story is about them. "sigstore", "rekor1", "mariadb", "kubernetes" and "notary" stand for all that these are
 // made of, "docker-trust" for a docker that has this command still.
 func cmdNeeds(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "needs", neg)
@@ -121,6 +125,8 @@ func expand(names []string) []string {
 			all = append(all, "cosign", "fulcio", "rekor2", "timestamp-server")
 		case "notary":
 			all = append(all, "notary", "notary-server", "notary-signer")
+		case "kubernetes":
+			all = append(all, "etcd", "kube-apiserver", "kubectl")
 		case "mariadb":
 			all = append(all, "mariadbd", "mariadb-install-db", "mariadb")
 		case "rekor1":

@@ -32,7 +32,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.serveAPICommand())
+	cmd.AddCommand(a.serveAPICommand(), a.serveKubernetesCommand())
 	return cmd
 }
 

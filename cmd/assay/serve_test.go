@@ -69,8 +69,14 @@ type running struct {
 	scheme  string
 }
 
-// serve starts a server at a free port of loopback and waits until it listens.
+// serve starts the point api at a free port of loopback and waits until it listens.
 func serve(t *testing.T, args ...string) *running {
+	t.Helper()
+	return servePoint(t, "api", args...)
+}
+
+// servePoint does so with any point.
+func servePoint(t *testing.T, point string, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: t, log: &lines{}, stop: cancel, ended: make(chan int, 1), scheme: "http"}
@@ -78,7 +84,7 @@ func serve(t *testing.T, args ...string) *running {
 	r.client = &http.Client{Transport: transport, Timeout: 20 * time.Second}
 	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: r.log, getenv: func(string) string { return "" }, now: time.Now}
 	go func() {
-		r.ended <- a.run(ctx, append([]string{"assay", "serve", "api", "--listen", "127.0.0.1:0"}, args...))
+		r.ended <- a.run(ctx, append([]string{"assay", "serve", point, "--listen", "127.0.0.1:0"}, args...))
 	}()
 	t.Cleanup(func() {
 		cancel()

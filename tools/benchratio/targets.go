@@ -26,6 +26,8 @@ var targets = []target{
 	{name: "CheckKeyless/signature", floor: "FloorCheckKeyless/signature", ratio: 1.7},
 	{name: "CheckNotaryV1/cold", floor: "FloorCheckNotaryV1", ratio: 1.6},
 	{name: "LeafVerify", floor: "FloorLeafVerify", ratio: 1.3},
+	{name: "ValidateWarm", floor: "FloorValidateWarm", ratio: 1.5},
+	{name: "ValidateWarm", floor: "AlwaysAllow", ratio: 0.8},
 	{name: "PolicyMatch/a_host_each/1000", floor: "PolicyMatch/a_host_each/10", ratio: 2},
 	{name: "PolicyMatch/a_host_each/10000", floor: "PolicyMatch/a_host_each/10", ratio: 2},
 	{name: "PolicyMatch/one_host,_a_team_each/10000", floor: "PolicyMatch/one_host,_a_team_each/10", ratio: 2},

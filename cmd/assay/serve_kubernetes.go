@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/assay-dev/assay/enforce/kubernetes"
+	"github.com/assay-dev/assay/enforce/kubernetes/cluster"
+)
+
+// ownNamespaceFile tells a pod its namespace.
+const ownNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// maxNamespaceFile is the most that is read of it.
+const maxNamespaceFile = 1 << 10
+
+// serveKubernetesOptions are the flags of serve kubernetes beside those of all servers.
+type serveKubernetesOptions struct {
+	*serveOptions
+	kubeconfig   string
+	pin          string
+	exempt       []string
+	exemptGiven  bool
+	kinds        []string
+	unknownKinds bool
+	sighup       bool
+	dia          bool
+}
+
+const serveKubernetesHelp = `Serve the admission webhook of a Kubernetes cluster. Every image of an object is
+decided about before the object is stored: of containers, init containers,
+ephemeral containers and image volumes, in pods and in whatever makes pods.
+
+Register /mutate, which pins tags to the digests that were decided about, and
+/validate, which decides about what is there after all mutations. Without the
+second, a webhook that comes later can add images; without the first, a tag can
+move between the decision and the run.
+
+The labels of namespaces come from the cluster: the service account, or the user
+of --kubeconfig, needs to get, list and watch namespaces.
+`
+
+const serveKubernetesExamples = `  # in a pod
+  assay serve kubernetes --policy /etc/assay/policies --tls-cert tls.crt --tls-key tls.key
+
+  # outside of the cluster
+  assay serve kubernetes --policy policies/ --tls-cert tls.crt --tls-key tls.key --kubeconfig assay.kubeconfig
+
+  # with the images of a custom resource: one that must be there, and one that may
+  assay serve kubernetes --policy policies/ --tls-cert tls.crt --tls-key tls.key \
+    --kind 'minio.min.io/Tenant=/spec/image,/spec/kes/image?'`
+
+func (a *app) serveKubernetesCommand() *cobra.Command {
+	o := &serveKubernetesOptions{}
+	cmd := &cobra.Command{
+		Use:     "kubernetes [flags]",
+		Short:   "Decide about the objects of a Kubernetes cluster, as its admission webhook",
+		Long:    strings.TrimSpace(serveKubernetesHelp),
+		Example: serveKubernetesExamples,
+		Args:    cobra.NoArgs,
+	}
+	o.serveOptions = a.serveFlags(cmd, ":8443")
+	f := cmd.Flags()
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached (default: the pod's service account)")
+	f.StringVar(&o.pin, "pin", string(kubernetes.PinPods), "in which objects tags are pinned to digests: pods, all or never")
+	f.StringArrayVar(&o.exempt, "exempt-namespace", nil, "`NAMESPACE` in which everything is allowed; may be repeated (default: kube-system, and the pod's own); empty: none")
+	f.StringArrayVar(&o.kinds, "kind", nil, "`GROUP/KIND=PATH[,PATH...]`: where a custom resource has images, as JSON pointers; * stands for every item, ? at the end for a path that may lead nowhere; may be repeated")
+	f.BoolVar(&o.unknownKinds, "insecure-allow-unknown-kinds", false, "allow objects of kinds of which nobody said where their images are")
+	f.BoolVar(&o.sighup, "sighup-annotation", false, "mark new objects as container-signature-enforcer does; the mark is never read")
+	f.BoolVar(&o.dia, "dia-paths", false, "answer at DIA's /verify and /echo as well")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
+		return a.serveKubernetes(cmd.Context(), o)
+	}
+	registerWords(cmd, "pin", string(kubernetes.PinPods), string(kubernetes.PinAll), string(kubernetes.PinNever))
+	return cmd
+}
+
+func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) error {
+	kinds, err := parseKinds(o.kinds)
+	if err != nil {
+		return err
+	}
+	s, err := a.newServer("kubernetes", o.serveOptions)
+	if err != nil {
+		return err
+	}
+	namespaces, err := cluster.Open(o.kubeconfig, s.log)
+	if err != nil {
+		return withHint(usageError("%w", err), "--kubeconfig names a file; without it, Assay must run in a pod with a service account")
+	}
+	exempt := o.exemptNamespaces()
+	h, err := kubernetes.New(kubernetes.Config{
+		Point: s.point, Namespaces: namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
+		InsecureAllowUnknownKinds: o.unknownKinds, SighupAnnotation: o.sighup, DIA: o.dia,
+		Refused: s.metrics.refuse, Log: s.log,
+	})
+	if err != nil {
+		return usageError("%w", err)
+	}
+	s.log.Info("exempt namespaces: everything in them is allowed", "namespaces", exempt)
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() { namespaces.Run(watching) })
+	defer watch.Wait()
+	defer stop()
+	webhook := s.known(h)
+	routes := map[string]http.Handler{"/mutate": webhook, "/validate": webhook, "GET /readyz": knowing(namespaces, &s.ready)}
+	if o.dia {
+		routes["/verify"], routes["/echo"] = webhook, webhook
+	}
+	return s.run(ctx, routes)
+}
+
+// known lets nobody in without a client certificate that counts, where there is an authority for them.
+func (s *server) known(h http.Handler) http.Handler {
+	if s.options.clientCA == "" {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil || !slices.ContainsFunc(r.TLS.VerifiedChains, s.identity.counts) {
+			s.metrics.refuse("unauthenticated")
+			answerError(w, http.StatusUnauthorized, "a client certificate is needed")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// knowing is not ready before the namespaces are known: until then nothing can be told.
+func knowing(namespaces *cluster.Namespaces, ready http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !namespaces.Ready() {
+			http.Error(w, "not ready: the namespaces of the cluster are not known yet", http.StatusServiceUnavailable)
+			return
+		}
+		ready.ServeHTTP(w, r)
+	})
+}
+
+// exemptNamespaces are those that were named, or the usual ones: what a cluster cannot start without, and Assay itself.
+func (o *serveKubernetesOptions) exemptNamespaces() []string {
+	if o.exemptGiven {
+		return slices.DeleteFunc(slices.Clone(o.exempt), func(name string) bool { return name == "" })
+	}
+	exempt := []string{"kube-system"}
+	if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
+		exempt = append(exempt, strings.TrimSpace(string(own)))
+	}
+	return exempt
+}
+
+// parseKinds reads --kind.
+func parseKinds(texts []string) ([]kubernetes.Kind, error) {
+	kinds := make([]kubernetes.Kind, 0, len(texts))
+	for _, text := range texts {
+		name, paths, found := strings.Cut(text, "=")
+		group, kind, grouped := strings.Cut(name, "/")
+		if !found || !grouped || group == "" || kind == "" || paths == "" {
+			return nil, usageError("--kind %q: want GROUP/KIND=PATH, as in minio.min.io/Tenant=/spec/image", text)
+		}
+		kinds = append(kinds, kubernetes.Kind{Group: group, Kind: kind, Paths: strings.Split(paths, ",")})
+	}
+	return kinds, nil
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// apiServer answers what the watch of namespaces asks, with the namespaces that it is given.
+func apiServer(t *testing.T, namespaces func() map[string]string) (kubeconfig string) {
+	t.Helper()
+	stop := make(chan struct{})
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		name, one := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/")
+		known := namespaces()
+		switch {
+		case r.URL.Query().Get("sendInitialEvents") == "true":
+			answerStatus(w, http.StatusUnprocessableEntity, "Invalid")
+		case r.URL.Query().Get("watch") != "":
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-stop:
+			case <-r.Context().Done():
+			}
+		case one && known[name] != "":
+			fmt.Fprintf(w, `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":%q,"labels":{"team":%q}}}`, name, known[name])
+		case one:
+			answerStatus(w, http.StatusNotFound, "NotFound")
+		default:
+			var items []string
+			for name, team := range known {
+				items = append(items, fmt.Sprintf(`{"metadata":{"name":%q,"labels":{"team":%q}}}`, name, team))
+			}
+			fmt.Fprintf(w, `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"1"},"items":[%s]}`, strings.Join(items, ","))
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(stop) })
+	folder := t.TempDir()
+	ca := filepath.Join(folder, "ca.pem")
+	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	kubeconfig = filepath.Join(folder, "kubeconfig")
+	must(t, os.WriteFile(kubeconfig, fmt.Appendf(nil, "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]\n"+
+		"users: [{name: u, user: {token: t}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n", server.URL, ca), 0o600))
+	return kubeconfig
+}
+
+func answerStatus(w http.ResponseWriter, code int, reason string) {
+	w.WriteHeader(code)
+	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d}`, reason, code)
+}
+
+// admitted asks about a pod in a namespace.
+func (r *running) admitted(namespace, image string, headers ...string) (bool, string) {
+	r.t.Helper()
+	_, _, body := r.ask("/validate?timeout=5s", fmt.Sprintf(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"group":"",`+
+		`"version":"v1","kind":"Pod"},"namespace":%q,"operation":"CREATE","object":{"spec":{"containers":[{"name":"a","image":%q}]}}}}`, namespace, image), headers...)
+	var got struct {
+		Response struct {
+			UID     string
+			Allowed bool
+			Status  struct{ Message string }
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &got); err != nil || got.Response.UID == "" {
+		return false, body
+	}
+	return got.Response.Allowed, got.Response.Status.Message
+}
+
+const labelled = `apiVersion: assay.dev/v1
+kind: TrustPolicy
+metadata: {name: shops}
+spec:
+  scope: {namespaces: {selector: {matchLabels: {team: shop}}}}
+  rules:
+  - {images: ["registry.example/shop/**"], allow: for the test}
+`
+
+func TestT35_T36_NamespacesComeFromTheCluster(t *testing.T) {
+	var mu sync.Mutex
+	known := map[string]string{"shop": "shop", "bank": "bank"}
+	kubeconfig := apiServer(t, func() map[string]string {
+		mu.Lock()
+		defer mu.Unlock()
+		all := map[string]string{}
+		for name, team := range known {
+			all[name] = team
+		}
+		return all
+	})
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	replace(t, policy, labelled)
+	r := servePoint(t, "kubernetes", "--policy", policy, "--insecure-plain-http", "--kubeconfig", kubeconfig)
+	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == http.StatusOK })
+
+	const image = "registry.example/shop/app:1"
+	if ok, text := r.admitted("shop", image); !ok {
+		t.Errorf("shop: %s", text)
+	}
+	if ok, text := r.admitted("bank", image); ok || strings.Contains(text, "could not tell") {
+		t.Errorf("bank: got allowed %v: %s", ok, text)
+	}
+	if ok, text := r.admitted("new", image); ok || !strings.Contains(text, "could not tell") {
+		t.Errorf("a namespace that nobody knows: got allowed %v: %s", ok, text)
+	}
+	if !r.metric(`assay_requests_refused_total{reason="namespace-unknown"} 1`) {
+		t.Error("it was not counted")
+	}
+	// The watch is a moment behind: the namespace is asked for.
+	mu.Lock()
+	known["new"] = "shop"
+	mu.Unlock()
+	if ok, text := r.admitted("new", image); !ok {
+		t.Errorf("new: %s", text)
+	}
+	if ok, text := r.admitted("kube-system", "registry.example/evil:1"); !ok {
+		t.Errorf("kube-system: %s", text)
+	}
+	if got := fmt.Sprint(r.log.find("exempt namespaces: everything in them is allowed")["namespaces"]); got != "[kube-system]" {
+		t.Errorf("the log tells %s", got)
+	}
+}
+
+func TestServeKubernetesNotReady(t *testing.T) {
+	// Nobody is there.
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	must(t, os.WriteFile(kubeconfig, []byte("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: \"http://127.0.0.1:1\"}}]\n"+
+		"contexts: [{name: x, context: {cluster: c, user: u}}]\nusers: [{name: u}]\ncurrent-context: x\n"), 0o600))
+	r := servePoint(t, "kubernetes", "--policy", servedPolicy(t, "a"), "--insecure-plain-http", "--kubeconfig", kubeconfig, "--exempt-namespace", "")
+	if status, _, body := r.ask("/readyz", ""); status != http.StatusServiceUnavailable || !strings.Contains(body, "namespaces") {
+		t.Errorf("got %d %s", status, body)
+	}
+	for _, namespace := range []string{"shop", "kube-system"} {
+		if ok, text := r.admitted(namespace, "registry.example/a/app:1"); ok || !strings.Contains(text, "could not tell") {
+			t.Errorf("%s: got allowed %v: %s", namespace, ok, text)
+		}
+	}
+}
+
+func TestServeKubernetesUsage(t *testing.T) {
+	policy := servedPolicy(t, "a")
+	for _, row := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no cluster", nil, "--kubeconfig"},
+		{"no such kubeconfig", []string{"--kubeconfig", "nowhere"}, "nowhere"},
+		{"a kind without a path", []string{"--kind", "example.org/Thing"}, "GROUP/KIND=PATH"},
+		{"a kind without a group", []string{"--kind", "Thing=/spec/image"}, "GROUP/KIND=PATH"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := runAssay(t, "", append([]string{"serve", "kubernetes", "--policy", policy, "--insecure-plain-http", "--listen", "127.0.0.1:0"}, row.args...)...)
+			if got.code != exitUsage || !strings.Contains(got.stderr, row.want) {
+				t.Errorf("got %d %s, want %q", got.code, got.stderr, row.want)
+			}
+		})
+	}
+}
+
+func TestT42_OnlyTheAPIServerIsAnswered(t *testing.T) {
+	folder := t.TempDir()
+	in := func(name string) string { return filepath.Join(folder, name) }
+	servers, clients := newAuthority(t, "servers"), newAuthority(t, "clients")
+	servers.issue(t, "server", in("tls.crt"), in("tls.key"))
+	replace(t, in("clients.pem"), string(clients.pem))
+	r := servePoint(t, "kubernetes", "--policy", servedPolicy(t, "a"), "--kubeconfig", apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} }),
+		"--tls-cert", in("tls.crt"), "--tls-key", in("tls.key"), "--client-ca", in("clients.pem"))
+	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == http.StatusOK })
+	const image = "registry.example/a/app:1"
+	if ok, text := r.admitted("shop", image); ok || !strings.Contains(text, "a client certificate is needed") {
+		t.Errorf("a stranger: got allowed %v: %s", ok, text)
+	}
+	cert := clients.issue(t, "kube-apiserver", "", "")
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{cert}}}
+	defer transport.CloseIdleConnections()
+	r.client = &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	if ok, text := r.admitted("shop", image); !ok {
+		t.Errorf("the API server: %s", text)
+	}
+}

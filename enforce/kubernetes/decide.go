@@ -1,0 +1,129 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/engine"
+)
+
+// point is this point's name in policies.
+const point = "kubernetes"
+
+// decide reads a review into r and answers it.
+func (h *Handler) decide(ctx context.Context, body []byte, r *review, pin bool) answer {
+	if len(body) > MaxReview {
+		h.config.Refused("too-large")
+		_ = h.decoder.decode(body, r) // for the uid only: it must fail, because the end is missing
+		return refusal(http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("the review of this object has more than %d bytes, and images in the rest of it would not be seen", MaxReview))
+	}
+	err := h.decoder.decode(body, r)
+	switch {
+	case r.complete && h.exempt(r):
+		return answer{allowed: true, audit: map[string]string{"exempt": "namespace " + r.namespace}}
+	case err != nil:
+		return h.unread(r, err)
+	case r.operation == deletion || r.operation == connection || r.unchanged() || len(r.object.images) == 0:
+		return answer{allowed: true}
+	}
+	requests, err := h.requests(ctx, r)
+	if err != nil {
+		h.config.Refused("namespace-unknown")
+		return refusal(http.StatusServiceUnavailable, fmt.Sprintf(
+			"could not tell which policies hold in namespace %s: %v\nnext: try again when the cause is gone", r.namespace, err))
+	}
+	verdicts := h.config.Point.Decide(ctx, r.uid, requests...)
+	return h.judge(r, requests, verdicts, pin)
+}
+
+func (h *Handler) exempt(r *review) bool {
+	return r.namespace != "" && slices.Contains(h.config.Exempt, r.namespace)
+}
+
+// unread is the answer to a review that cannot be decided about.
+func (h *Handler) unread(r *review, err error) answer {
+	var unknown *unknownKindError
+	var large *largeObjectError
+	switch {
+	case errors.As(err, &unknown) && h.config.InsecureAllowUnknownKinds:
+		return answer{allowed: true, audit: map[string]string{"unknown-kind": unknown.kind.String()}}
+	case errors.As(err, &unknown):
+		h.config.Refused("kind-unknown")
+		return refusal(http.StatusForbidden, fmt.Sprintf(
+			"%v, and the webhook's rules send it %s\nnext: ask whoever runs Assay to take %s out of the rules of the webhook, or to name the path of its images",
+			err, r.resource, r.resource))
+	case errors.As(err, &large):
+		h.config.Refused("too-large")
+		return refusal(http.StatusRequestEntityTooLarge, err.Error())
+	}
+	h.config.Refused("unreadable")
+	return refusal(http.StatusBadRequest, fmt.Sprintf("Assay cannot read this object: %v", err))
+}
+
+// requests asks about each image of the object once.
+func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, error) {
+	var labels map[string]string
+	if r.namespace != "" {
+		var err error
+		if labels, err = h.config.Namespaces.Labels(ctx, r.namespace); err != nil {
+			return nil, err
+		}
+	}
+	requests := make([]engine.Request, 0, len(r.object.images))
+	for _, i := range r.object.images {
+		if slices.ContainsFunc(requests, func(q engine.Request) bool { return q.Image == i.Text }) {
+			continue
+		}
+		q := engine.Request{Image: i.Text}
+		q.Point = point
+		q.Namespace, q.NamespaceLabels, q.HasNamespace = r.namespace, labels, r.namespace != ""
+		requests = append(requests, q)
+	}
+	return requests, nil
+}
+
+// judge turns the verdicts into the answer. This is the one place where verdicts become admission.
+func (h *Handler) judge(r *review, requests []engine.Request, verdicts []engine.Verdict, pin bool) answer {
+	byText := make(map[string]*engine.Verdict, len(verdicts))
+	for i := range requests {
+		if i < len(verdicts) {
+			byText[requests[i].Image] = &verdicts[i]
+		}
+	}
+	var a answer
+	var refused []denied
+	for _, i := range r.object.images {
+		v := byText[i.Text]
+		if v == nil {
+			v = &engine.Verdict{Image: i.Text}
+		}
+		if enforce.Of(v) != enforce.Yes {
+			refused = append(refused, denied{image: i, verdict: v})
+		}
+		a.tell(i, v)
+	}
+	if len(refused) > 0 || len(verdicts) != len(requests) {
+		a.refuse(refused)
+		return a
+	}
+	a.allowed = true
+	if pin && h.pins(r) {
+		a.patch = patch(r, func(i Image) string { return byText[i.Text].Pin }, h.config.SighupAnnotation)
+	}
+	return a
+}
+
+func (h *Handler) pins(r *review) bool {
+	switch h.config.Pin {
+	case PinAll:
+		return true
+	case PinPods:
+		return r.kind == kindKey{kind: "Pod"}
+	}
+	return false
+}

@@ -1,0 +1,208 @@
+// Package kubernetes is the enforcement point of a cluster: an admission webhook that finds every image in an object before it is stored,
+// and allows the object only if every image may run.
+//
+// There are two paths. /mutate decides and answers with a patch that pins tags to the digests that were decided about; /validate decides
+// about the object as it is after all mutations, also those of others. A full defence needs both: without the first, a tag can move between
+// the decision and the run; without the second, a webhook that comes later can add an image that nobody decided about.
+//
+// Nothing that whoever made the object can write is trusted: no label, annotation or owner. The labels of its namespace come from the
+// cluster, not from the request.
+package kubernetes
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/assay-dev/assay/enforce"
+)
+
+// Limits of a review.
+const (
+	MaxReview      = 8 << 20          // bytes of a review: an object, the one before, and what stands around them
+	MaxObject      = 3 << 20          // bytes of an object
+	smallReview    = 1 << 20          // bytes that a review may have without waiting for others
+	maxLarge       = 16               // larger reviews that are read and decided about at once
+	defaultTimeout = 10 * time.Second // where the API server does not say how long it waits
+	maxMargin      = 500 * time.Millisecond
+)
+
+// Pin says in which objects images are replaced by the digests that were decided about.
+type Pin string
+
+// What can be pinned. The zero value is PinPods.
+const (
+	PinPods  Pin = "pods"  // in pods only, so that nothing that people or tools compare with their sources is changed
+	PinAll   Pin = "all"   // in every kind
+	PinNever Pin = "never" // nowhere
+)
+
+// Namespaces knows the labels of namespaces.
+type Namespaces interface {
+	// Labels returns the labels of a namespace as the cluster has them now. An error means that it could not tell.
+	Labels(ctx context.Context, namespace string) (map[string]string, error)
+}
+
+// Config is what a Handler is made of.
+type Config struct {
+	Point      *enforce.Point
+	Namespaces Namespaces
+	Pin        Pin
+	Kinds      []Kind   // custom resources with images
+	Exempt     []string // namespaces about whose objects nothing is decided: all is allowed
+	// InsecureAllowUnknownKinds allows objects of kinds of which nobody said where their images are.
+	InsecureAllowUnknownKinds bool
+	// Refused is told why an object was refused about whose images nobody was asked: one of a few words. nil: nobody is told.
+	Refused func(reason string)
+	// Log is told of bugs. nil: nobody is told.
+	Log *slog.Logger
+	// DIA answers at DIA's paths as well: /verify is /validate with DIA's errors, and /echo says that somebody is there.
+	DIA bool
+	// SighupAnnotation sets the annotation of container-signature-enforcer on objects that are changed. It is never read.
+	SighupAnnotation bool
+}
+
+// Handler answers the API server at /mutate and /validate. It is safe for concurrent use.
+type Handler struct {
+	config  Config
+	decoder decoder
+	bodies  sync.Pool
+	large   chan struct{} // has an item for each large review under way
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// New makes a Handler.
+func New(c Config) (*Handler, error) {
+	switch {
+	case c.Point == nil || c.Point.Decider == nil:
+		return nil, errors.New("kubernetes: somebody who decides is needed")
+	case c.Namespaces == nil:
+		return nil, errors.New("kubernetes: somebody who knows the labels of namespaces is needed")
+	case c.Pin == "":
+		c.Pin = PinPods
+	case !slices.Contains([]Pin{PinPods, PinAll, PinNever}, c.Pin):
+		return nil, fmt.Errorf("kubernetes: pin %q: want pods, all or never", c.Pin)
+	}
+	if c.Refused == nil {
+		c.Refused = func(string) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	kinds := map[kindKey]kind{}
+	for key, p := range builtin() {
+		kinds[key] = kind{place: p}
+	}
+	for _, custom := range c.Kinds {
+		key := kindKey{custom.Group, custom.Kind}
+		if _, known := kinds[key]; known {
+			return nil, fmt.Errorf("kubernetes: kind %v: its images are known already", key)
+		}
+		compiled, err := custom.compile()
+		if err != nil {
+			return nil, fmt.Errorf("kubernetes: kind %v: %w", key, err)
+		}
+		kinds[key] = compiled
+	}
+	return &Handler{
+		config:  c,
+		decoder: decoder{kinds: kinds, maxObject: MaxObject},
+		bodies:  sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		large:   make(chan struct{}, maxLarge),
+	}, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var answer http.HandlerFunc
+	switch path := r.URL.Path; {
+	case path == "/validate":
+		answer = func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, false, plainError) }
+	case path == "/mutate":
+		answer = func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, true, plainError) }
+	case path == "/verify" && h.config.DIA:
+		answer = func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, false, diaError) }
+	case path == "/echo" && h.config.DIA:
+		answer = echo
+	default:
+		http.Error(w, "want /validate or /mutate", http.StatusNotFound)
+		return
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "want POST", http.StatusMethodNotAllowed)
+		return
+	}
+	answer(w, r)
+}
+
+// plainError says why there is no review in the answer, with status 400.
+func plainError(w http.ResponseWriter, text string) { http.Error(w, text, http.StatusBadRequest) }
+
+// answer reads, asks and answers. What cannot be read but has a uid is a denial, because the API server takes any other failure as
+// failurePolicy says, and that may be to allow.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool, fail func(http.ResponseWriter, string)) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience(r))
+	defer cancel()
+	body := h.bodies.Get().(*bytes.Buffer)
+	defer func() {
+		if body.Cap() <= smallReview {
+			body.Reset()
+			h.bodies.Put(body)
+		}
+	}()
+	release, err := h.read(ctx, body, r.Body)
+	defer release()
+	if err != nil {
+		h.config.Refused("unreadable")
+		fail(w, "the review was not received whole")
+		return
+	}
+	var rev review
+	var a answer
+	if bug := enforce.Guard(func() { a = h.decide(ctx, body.Bytes(), &rev, pin) }); bug != nil {
+		h.config.Log.Error("bug", "requestId", rev.uid, "error", bug.Error(), "stack", string(bug.Stack))
+		h.config.Refused("bug")
+		a = refusal(http.StatusInternalServerError, "Assay broke down, and says nothing about the images; tell whoever runs it")
+	}
+	if rev.uid == "" {
+		fail(w, "no admission review: "+enforce.Plain(a.message))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(a.encode(&rev)) // whoever asked has left
+}
+
+// read reads a review of at most one byte more than MaxReview. Few large ones are held at once: whoever can connect can send them, and memory
+// ends sooner than connections do.
+func (h *Handler) read(ctx context.Context, into *bytes.Buffer, from io.Reader) (release func(), err error) {
+	release = func() {}
+	if n, err := into.ReadFrom(io.LimitReader(from, smallReview)); err != nil || n < smallReview {
+		return release, err
+	}
+	select {
+	case h.large <- struct{}{}:
+		release = func() { <-h.large }
+	case <-ctx.Done():
+		return release, context.Cause(ctx)
+	}
+	_, err = into.ReadFrom(io.LimitReader(from, MaxReview+1-smallReview))
+	return release, err
+}
+
+// patience is how long the API server waits (its parameter timeout), less what the way back takes.
+func patience(r *http.Request) time.Duration {
+	timeout := defaultTimeout
+	if given, err := time.ParseDuration(r.URL.Query().Get("timeout")); err == nil && given > 0 && given < time.Minute {
+		timeout = given
+	}
+	return timeout - min(timeout/10, maxMargin)
+}
