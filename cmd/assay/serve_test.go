@@ -583,6 +583,29 @@ func TestT43_RequestsAtOnceAreBounded(t *testing.T) {
 	}
 }
 
+// Probes are never sent away, also those that a point answers in its own words: whoever asks much must not have the server restarted. And who
+// is sent away is told in the words of the point, where it has some.
+func TestT43_ProbesAndWordsWhereThereIsTooMuch(t *testing.T) {
+	s := &server{metrics: newServerMetrics(), log: newTestLog()}
+	fine := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "this is fine") })
+	h := s.handler(map[string]http.Handler{"GET /healthz": fine, "GET /readyz": fine, "GET /asked": asked{fine}})
+	s.inFlight.Store(maxInFlight)
+	for path, want := range map[string]string{"/healthz": "200 this is fine", "/readyz": "200 this is fine", "/asked": "503 no: too many requests at once; try again"} {
+		w := newRecorder()
+		h.ServeHTTP(w, newGet(path))
+		if got := fmt.Sprint(w.Code, " ", w.Body); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+}
+
+type asked struct{ http.Handler }
+
+func (asked) Refuse(w http.ResponseWriter, _ *http.Request, status int, text string) {
+	w.WriteHeader(status)
+	fmt.Fprint(w, "no: ", text)
+}
+
 func newTestLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }

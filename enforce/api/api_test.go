@@ -400,7 +400,14 @@ func TestOpenAPI(t *testing.T) {
 	closed := server(t, api.Config{Point: fixed(sample(t)), Tokens: tokens})
 	broken := server(t, api.Config{Point: &enforce.Point{Decider: enforcetest.Fixed(sample(t)), Record: func(string, engine.Request, *engine.Verdict) { panic("broken") }}})
 	thousand, _ := json.Marshal(map[string]any{"images": make([]string, 1000)})
-	seen := map[string]bool{"503": true} // is the server's around it
+	open, err := api.New(api.Config{Point: fixed(sample(t)), InsecureNoAuth: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overloaded := httptest.NewRecorder() // the server around it has too much to do
+	overloaded.Header().Set("Retry-After", "1")
+	open.Routes()["POST /v1/verdicts"].(refuser).Refuse(overloaded, httptest.NewRequest(http.MethodPost, "/v1/verdicts", nil), 503, "too much")
+	seen := map[string]bool{}
 	for _, r := range []response{
 		mustPost(t, s.URL+"/v1/verdicts", string(thousand)),
 		mustPost(t, s.URL+"/v1/verdicts", string(thousand)),
@@ -408,6 +415,7 @@ func TestOpenAPI(t *testing.T) {
 		mustPost(t, s.URL+"/v1/verdicts", `{"images":["`+strings.Repeat("a", 2<<20)+`"]}`),
 		mustPost(t, closed.URL+"/v1/verdicts", `{}`),
 		mustPost(t, broken.URL+"/v1/verdicts", `{"images":["a"]}`),
+		{overloaded.Code, overloaded.Header(), overloaded.Body.String()},
 	} {
 		status := fmt.Sprint(r.status)
 		described, found := responses[status].(map[string]any)
@@ -487,5 +495,17 @@ func sample(t *testing.T) engine.Verdict {
 			{Authority: "ci", Format: "certificate", Standing: engine.Proved, Digest: d, Signer: "CN=x", SignedAt: time.Unix(0, 0)},
 		}},
 		Also: []engine.Decision{{Policy: "audit", Mode: "audit", Outcome: engine.Denied, Reason: "no"}}, Warnings: []string{"w"},
+	}
+}
+
+// A verdict that JSON cannot say is a bug, which has a text as well: here a time for which RFC 3339 has no year.
+func TestAnswersThatCannotBeWrittenAreBugs(t *testing.T) {
+	late := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+	v := engine.Verdict{Allowed: true, Decision: engine.Decision{Outcome: engine.Allowed, Authorities: []engine.Attestation{{Authority: "a", Expires: late}}}}
+	refused := ""
+	s := server(t, api.Config{Point: fixed(v), Refused: func(reason string) { refused = reason }})
+	r := mustPost(t, s.URL+"/v1/verdicts", `{"images":["a"]}`, "X-Request-ID", "me")
+	if r.status != 500 || r.body != `{"error":"bug: assay broke down; nothing is allowed by this","requestId":"me"}` || refused != api.Broken {
+		t.Errorf("got %d %q, counted as %q", r.status, r.body, refused)
 	}
 }
