@@ -44,7 +44,7 @@ type Config struct {
 	// layer has verified, leaf first, still counts: connections outlive the authorities by whose word they were made.
 	Tokens             *Tokens
 	ClientCertificates func(chain []*x509.Certificate) bool
-	// InsecureNoAuth answers everybody.
+	// InsecureNoAuth answers everybody but pages in browsers.
 	InsecureNoAuth bool
 
 	Rate       int  // images a second and client; 0 is DefaultRate
@@ -214,6 +214,9 @@ func (p *Point) answer(q *request, handle func(*request) answer) (a answer) {
 
 // wanted says how to be known.
 func (p *Point) wanted() string {
+	if p.config.InsecureNoAuth {
+		return "a page in a browser is not answered: the request has an Origin"
+	}
 	var ways []string
 	if p.config.ClientCertificates != nil {
 		ways = append(ways, "a client certificate")

@@ -509,3 +509,25 @@ func TestAnswersThatCannotBeWrittenAreBugs(t *testing.T) {
 		t.Errorf("got %d %q, counted as %q", r.status, r.body, refused)
 	}
 }
+
+// Where everybody is answered, pages in a browser on the same host are not: a name that is made to point at loopback would let any page read
+// which images somebody runs.
+func TestT42_BrowsersAreNotEverybody(t *testing.T) {
+	s := server(t, api.Config{Point: fixed(sample(t)), Connector: true, Gatekeeper: true})
+	for _, path := range []string{"/v1/verdicts", "/checkImage", "/gatekeeper"} {
+		for _, origin := range []string{"http://evil.example", "null"} {
+			if r := mustPost(t, s.URL+path, `{"images":["a"],"image":"a"}`, "Origin", origin); r.status != 401 || !strings.Contains(r.body, "page in a browser") {
+				t.Errorf("%s from %s: got %d %s", path, origin, r.status, r.body)
+			}
+		}
+	}
+	tokens := &api.Tokens{}
+	sum := sha256.Sum256([]byte("secret"))
+	if err := tokens.Use([]byte("ci sha256:" + hex.EncodeToString(sum[:]))); err != nil {
+		t.Fatal(err)
+	}
+	known := server(t, api.Config{Point: fixed(sample(t)), Tokens: tokens})
+	if r := mustPost(t, known.URL+"/v1/verdicts", `{"images":["a"]}`, "Origin", "http://console.example", "Authorization", "Bearer secret"); r.status != 200 {
+		t.Errorf("with a token: got %d %s", r.status, r.body)
+	}
+}

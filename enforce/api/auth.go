@@ -109,7 +109,8 @@ func (p *Point) who(r *http.Request) string {
 			}
 		}
 	}
-	if p.config.InsecureNoAuth {
+	// Everybody is every program, and no page in a browser: any site could have one ask here. Browsers send an Origin with every POST.
+	if p.config.InsecureNoAuth && r.Header.Get("Origin") == "" {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil {
 			host = r.RemoteAddr
