@@ -646,3 +646,18 @@ func TestT43_LinesOfTheLogAreBounded(t *testing.T) {
 		t.Errorf("the log has %d bytes", got)
 	}
 }
+
+// Whoever names images does not write to the terminal of whoever reads the log, nor turn the direction in which it is read.
+func TestT43_LinesOfTheLogArePlain(t *testing.T) {
+	r := serve(t, "--policy", servedPolicy(t, "a"), "--insecure-plain-http")
+	const hostile = `registry.example/a/\u009b31m\u202eapp\nx:1`
+	if status, _, body := r.ask("/v1/verdicts", `{"images":["`+hostile+`"],"namespace":"a\u202eb"}`); status != 200 || strings.Contains(body, `"allowed":true`) {
+		t.Errorf("got %d", status)
+	}
+	line := r.log.find("verdict")
+	for _, field := range []string{"image", "reason", "namespace"} {
+		if got := fmt.Sprint(line[field]); line == nil || strings.ContainsAny(got, "\u009b\u202e\n") {
+			t.Errorf("%s: got %q", field, got)
+		}
+	}
+}
