@@ -23,7 +23,7 @@ const (
 	defaultReadTimeout   = 30 * time.Second // beside the time to decide
 	defaultWriteTimeout  = 30 * time.Second // beside the time to decide
 	idleClientTimeout    = 2 * time.Minute
-	defaultDrainTimeout  = time.Minute
+	defaultDrainTimeout  = time.Minute // beside the time to decide
 )
 
 // readiness says whether a server wants to be asked. The zero value does not.
@@ -95,7 +95,7 @@ func (s *server) drain(h *http.Server) error {
 	s.ready.state.Store(draining)
 	s.log.Info("draining")
 	time.Sleep(s.options.drainDelay)
-	ctx, cancel := context.WithTimeout(context.Background(), defaultDrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.timeout+defaultDrainTimeout)
 	defer cancel()
 	if err := h.Shutdown(ctx); err != nil {
 		return &exitError{code: exitCannotTell, err: errors.Join(fmt.Errorf("requests were cut off: %w", err), h.Close())}
