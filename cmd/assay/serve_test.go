@@ -263,6 +263,40 @@ func TestCSE37_HalfAFileIsNoPolicy(t *testing.T) {
 	}
 }
 
+// A file that comes while policies are read has not held still.
+func TestCSE37_AFileThatComesLaterIsNoPolicy(t *testing.T) {
+	folder := t.TempDir()
+	in := func(name string) string { return filepath.Join(folder, name) }
+	var loaded []string
+	w := &watched{what: "policies"}
+	w.load = func(r *reading) error {
+		if len(loaded) == 1 {
+			must(t, os.WriteFile(in("b.yaml"), []byte("half"), 0o600))
+		}
+		files, err := r.list([]string{folder})
+		content := ""
+		for _, file := range files {
+			one, _ := r.file(file, 100)
+			content += string(one) + " "
+		}
+		loaded = append(loaded, content)
+		return err
+	}
+	s := &server{metrics: newServerMetrics(), log: newTestLog()}
+	must(t, os.WriteFile(in("a.yaml"), []byte("one"), 0o600))
+	must(t, s.watch(w.what, w.load))
+	must(t, os.WriteFile(in("a.yaml"), []byte("two"), 0o600))
+	s.look()
+	s.look()
+	must(t, os.WriteFile(in("b.yaml"), []byte("whole"), 0o600))
+	for range 3 {
+		s.look()
+	}
+	if got := strings.Join(loaded, ", "); got != "one , two , two whole " {
+		t.Errorf("got %q", got)
+	}
+}
+
 // A folder's policies come and go.
 func TestServeWatchesFolders(t *testing.T) {
 	t.Parallel()
