@@ -531,3 +531,26 @@ func TestT42_BrowsersAreNotEverybody(t *testing.T) {
 		t.Errorf("with a token: got %d %s", r.status, r.body)
 	}
 }
+
+// Whoever has a network of IPv6 has more addresses than there are allowances.
+func TestT43_ANetworkIsOneClient(t *testing.T) {
+	p, err := api.New(api.Config{Point: fixed(sample(t)), Points: points, InsecureNoAuth: true, Rate: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	thousand, _ := json.Marshal(map[string]any{"images": make([]string, 1000)})
+	h := p.Routes()["POST /v1/verdicts"]
+	for _, row := range []struct {
+		address string
+		want    int
+	}{
+		{"[2001:db8::1]:1", 200}, {"[2001:db8::2]:1", 429}, {"[2001:db8:0:1::1]:1", 200},
+		{"192.0.2.1:1", 200}, {"[::ffff:192.0.2.1]:1", 429}, {"192.0.2.2:1", 200}, {"[fe80::1%eth0]:1", 200}, {"[fe80::2%eth0]:1", 429},
+	} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/v1/verdicts", bytes.NewReader(thousand))
+		r.RemoteAddr = row.address
+		if h.ServeHTTP(w, r); w.Code != row.want {
+			t.Errorf("%s: got %d, want %d", row.address, w.Code, row.want)
+		}
+	}
+}
