@@ -189,7 +189,7 @@ func (s *server) record(requestID string, req engine.Request, v *engine.Verdict)
 		level = slog.LevelWarn
 	}
 	fields := []slog.Attr{
-		slog.String("requestId", requestID), slog.String("asked", req.Point), slog.String("namespace", req.Namespace),
+		slog.String("requestId", requestID), slog.String("asked", req.Point), slog.String("namespace", logged(req.Namespace)),
 		slog.String("image", logged(v.Image)), slog.String("digest", v.Digest.String()), slog.String("verdict", enforce.Of(v).String()),
 		slog.String("outcome", v.Outcome.String()), slog.String("mode", v.Mode), slog.String("policy", v.Policy), slog.String("rule", v.Rule),
 		slog.String("reason", logged(v.Reason)), slog.Bool("cached", v.Cached), slog.Float64("durationMs", milliseconds(v.Duration.Total)),
@@ -201,14 +201,15 @@ func (s *server) record(requestID string, req engine.Request, v *engine.Verdict)
 	s.log.LogAttrs(context.Background(), level, "verdict", fields...)
 }
 
-// maxLogged is how much of a text of somebody else's stands in a line of the log, in bytes: whoever names images must not fill disks.
+// maxLogged is how much of a text of somebody else's stands in a line of the log, in bytes: whoever names images must not fill disks, nor
+// write to the terminal of whoever reads it.
 const maxLogged = 2 << 10
 
 func logged(s string) string {
 	if len(s) <= maxLogged {
-		return s
+		return enforce.Plain(s)
 	}
-	return strings.ToValidUTF8(s[:maxLogged], "") + "…"
+	return enforce.Plain(strings.ToValidUTF8(s[:maxLogged], "")) + "…"
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -52,7 +52,7 @@ func (a *app) serveAPICommand() *cobra.Command {
 	o.serveOptions = a.serveFlags(cmd, ":8443")
 	f := cmd.Flags()
 	f.StringVar(&o.tokens, "tokens", "", "`FILE` with the SHA-256 of bearer tokens that may ask, \"NAME sha256:HEX\" a line; read again when it changes")
-	f.BoolVar(&o.noAuth, "insecure-no-auth", false, "answer everybody who can connect")
+	f.BoolVar(&o.noAuth, "insecure-no-auth", false, "answer everybody who can connect, except pages in browsers")
 	f.IntVar(&o.rate, "rate", api.DefaultRate, "how many images a second a client may ask about")
 	f.BoolVar(&o.connector, "opa-connector", false, "serve /checkImage and /healthz as container-signature-enforcer's connector does")
 	f.BoolVar(&o.keeper, "gatekeeper", false, "serve /gatekeeper as a provider of external data for Gatekeeper")

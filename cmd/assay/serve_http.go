@@ -23,7 +23,7 @@ const (
 	defaultReadTimeout   = 30 * time.Second // beside the time to decide
 	defaultWriteTimeout  = 30 * time.Second // beside the time to decide
 	idleClientTimeout    = 2 * time.Minute
-	defaultDrainTimeout  = time.Minute
+	defaultDrainTimeout  = time.Minute // beside the time to decide
 )
 
 // readiness says whether a server wants to be asked. The zero value does not.
@@ -95,7 +95,7 @@ func (s *server) drain(h *http.Server) error {
 	s.ready.state.Store(draining)
 	s.log.Info("draining")
 	time.Sleep(s.options.drainDelay)
-	ctx, cancel := context.WithTimeout(context.Background(), defaultDrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.timeout+defaultDrainTimeout)
 	defer cancel()
 	if err := h.Shutdown(ctx); err != nil {
 		return &exitError{code: exitCannotTell, err: errors.Join(fmt.Errorf("requests were cut off: %w", err), h.Close())}
@@ -116,23 +116,40 @@ func (s *server) keepMaterial(ctx context.Context) {
 	s.keeper.Run(ctx)
 }
 
-// handler puts the point's routes beside those of every server.
+// handler puts the point's routes beside those of every server. A point can have other words for the latter, which are not bounded: probes
+// are no requests.
 func (s *server) handler(routes map[string]http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	for pattern, h := range routes {
-		mux.Handle(pattern, s.bounded(h))
-	}
 	own := map[string]http.Handler{
 		"GET /healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }),
 		"GET /readyz":  &s.ready,
 		"GET /metrics": s.metrics.handler(func() []material.Status { return s.keeper.Statuses(s.app.now()) }),
 	}
-	for pattern, h := range own {
-		if _, taken := routes[pattern]; !taken {
-			mux.Handle(pattern, h)
+	mux := http.NewServeMux()
+	for pattern, h := range routes {
+		if own[pattern] != nil {
+			own[pattern] = h
+			continue
 		}
+		mux.Handle(pattern, s.recovering(h, s.bounded(h)))
 	}
-	return s.recovering(mux)
+	for pattern, h := range own {
+		mux.Handle(pattern, s.recovering(h, h))
+	}
+	return mux
+}
+
+// refuser is a handler with words of its own for what comes before or after it. Some clients do not look at a status.
+type refuser interface {
+	Refuse(w http.ResponseWriter, r *http.Request, status int, text string)
+}
+
+// refuse refuses a request in the words of the handler that it was for.
+func refuse(h http.Handler, w http.ResponseWriter, r *http.Request, status int, text string) {
+	if own, found := h.(refuser); found {
+		own.Refuse(w, r, status, text)
+		return
+	}
+	answerError(w, status, text)
 }
 
 // bounded lets so many requests in at once, and sends the others away: what waits in memory helps nobody.
@@ -142,7 +159,7 @@ func (s *server) bounded(h http.Handler) http.Handler {
 		if s.inFlight.Add(1) > maxInFlight {
 			s.metrics.refuse("overloaded")
 			w.Header().Set("Retry-After", "1")
-			answerError(w, http.StatusServiceUnavailable, "too many requests at once; try again")
+			refuse(h, w, r, http.StatusServiceUnavailable, "too many requests at once; try again")
 			return
 		}
 		s.metrics.requests.Inc()
@@ -151,20 +168,20 @@ func (s *server) bounded(h http.Handler) http.Handler {
 	})
 }
 
-// recovering turns a panic that a point did not catch into an answer that allows nothing, and counts it.
-func (s *server) recovering(h http.Handler) http.Handler {
+// recovering turns a panic in inner that a point did not catch into an answer that allows nothing, in the words of h, and counts it.
+func (s *server) recovering(h, inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bug := enforce.Guard(func() { h.ServeHTTP(w, r) })
+		bug := enforce.Guard(func() { inner.ServeHTTP(w, r) })
 		if bug == nil {
 			return
 		}
 		s.metrics.bugs.Inc()
 		s.log.Error("bug", "error", bug.Error(), "stack", string(bug.Stack))
-		answerError(w, http.StatusInternalServerError, "a bug in assay")
+		refuse(h, w, r, http.StatusInternalServerError, "a bug in assay")
 	})
 }
 
-// answerError is for what comes before or after a point's own words.
+// answerError is for what comes before or after a point that has no words for it.
 func answerError(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)

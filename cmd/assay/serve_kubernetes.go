@@ -82,6 +82,9 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 }
 
 func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	kinds, err := parseKinds(o.kinds)
 	if err != nil {
 		return err

@@ -170,6 +170,30 @@ func TestServeKubernetesUsage(t *testing.T) {
 	}
 }
 
+// What every server refuses to leave open is refused here too: above all, to serve without TLS because nobody named a certificate.
+func TestT42_KubernetesLeavesNothingOpen(t *testing.T) {
+	policy := servedPolicy(t, "a")
+	for _, row := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no policy", []string{"--insecure-plain-http"}, "no policy"},
+		{"no TLS", []string{"--policy", policy}, "no certificate to serve with"},
+		{"a key without a certificate", []string{"--policy", policy, "--tls-key", "x"}, "go together"},
+		{"plain and TLS", []string{"--policy", policy, "--tls-cert", "x", "--tls-key", "x", "--insecure-plain-http"}, "choose one"},
+		{"client certificates in plain", []string{"--policy", policy, "--insecure-plain-http", "--client-ca", "x"}, "need TLS"},
+		{"no time", []string{"--policy", policy, "--insecure-plain-http", "--timeout", "0s"}, "--timeout"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := runAssay(t, "", append([]string{"serve", "kubernetes", "--listen", "127.0.0.1:0"}, row.args...)...)
+			if got.code != exitUsage || !strings.Contains(got.stderr, row.want) {
+				t.Errorf("got exit %d %q, want %d and %q", got.code, got.stderr, exitUsage, row.want)
+			}
+		})
+	}
+}
+
 func TestT42_OnlyTheAPIServerIsAnswered(t *testing.T) {
 	folder := t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }

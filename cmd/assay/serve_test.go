@@ -263,6 +263,40 @@ func TestCSE37_HalfAFileIsNoPolicy(t *testing.T) {
 	}
 }
 
+// A file that comes while policies are read has not held still.
+func TestCSE37_AFileThatComesLaterIsNoPolicy(t *testing.T) {
+	folder := t.TempDir()
+	in := func(name string) string { return filepath.Join(folder, name) }
+	var loaded []string
+	w := &watched{what: "policies"}
+	w.load = func(r *reading) error {
+		if len(loaded) == 1 {
+			must(t, os.WriteFile(in("b.yaml"), []byte("half"), 0o600))
+		}
+		files, err := r.list([]string{folder})
+		content := ""
+		for _, file := range files {
+			one, _ := r.file(file, 100)
+			content += string(one) + " "
+		}
+		loaded = append(loaded, content)
+		return err
+	}
+	s := &server{metrics: newServerMetrics(), log: newTestLog()}
+	must(t, os.WriteFile(in("a.yaml"), []byte("one"), 0o600))
+	must(t, s.watch(w.what, w.load))
+	must(t, os.WriteFile(in("a.yaml"), []byte("two"), 0o600))
+	s.look()
+	s.look()
+	must(t, os.WriteFile(in("b.yaml"), []byte("whole"), 0o600))
+	for range 3 {
+		s.look()
+	}
+	if got := strings.Join(loaded, ", "); got != "one , two , two whole " {
+		t.Errorf("got %q", got)
+	}
+}
+
 // A folder's policies come and go.
 func TestServeWatchesFolders(t *testing.T) {
 	t.Parallel()
@@ -583,6 +617,29 @@ func TestT43_RequestsAtOnceAreBounded(t *testing.T) {
 	}
 }
 
+// Probes are never sent away, also those that a point answers in its own words: whoever asks much must not have the server restarted. And who
+// is sent away is told in the words of the point, where it has some.
+func TestT43_ProbesAndWordsWhereThereIsTooMuch(t *testing.T) {
+	s := &server{metrics: newServerMetrics(), log: newTestLog()}
+	fine := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "this is fine") })
+	h := s.handler(map[string]http.Handler{"GET /healthz": fine, "GET /readyz": fine, "GET /asked": asked{fine}})
+	s.inFlight.Store(maxInFlight)
+	for path, want := range map[string]string{"/healthz": "200 this is fine", "/readyz": "200 this is fine", "/asked": "503 no: too many requests at once; try again"} {
+		w := newRecorder()
+		h.ServeHTTP(w, newGet(path))
+		if got := fmt.Sprint(w.Code, " ", w.Body); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+}
+
+type asked struct{ http.Handler }
+
+func (asked) Refuse(w http.ResponseWriter, _ *http.Request, status int, text string) {
+	w.WriteHeader(status)
+	fmt.Fprint(w, "no: ", text)
+}
+
 func newTestLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
@@ -621,5 +678,20 @@ func TestT43_LinesOfTheLogAreBounded(t *testing.T) {
 	}
 	if got := len(r.log.String()); got > 16<<10 {
 		t.Errorf("the log has %d bytes", got)
+	}
+}
+
+// Whoever names images does not write to the terminal of whoever reads the log, nor turn the direction in which it is read.
+func TestT43_LinesOfTheLogArePlain(t *testing.T) {
+	r := serve(t, "--policy", servedPolicy(t, "a"), "--insecure-plain-http")
+	const hostile = `registry.example/a/\u009b31m\u202eapp\nx:1`
+	if status, _, body := r.ask("/v1/verdicts", `{"images":["`+hostile+`"],"namespace":"a\u202eb"}`); status != 200 || strings.Contains(body, `"allowed":true`) {
+		t.Errorf("got %d", status)
+	}
+	line := r.log.find("verdict")
+	for _, field := range []string{"image", "reason", "namespace"} {
+		if got := fmt.Sprint(line[field]); line == nil || strings.ContainsAny(got, "\u009b\u202e\n") {
+			t.Errorf("%s: got %q", field, got)
+		}
 	}
 }

@@ -29,8 +29,8 @@ type readFile struct {
 
 // reading is what one load has read, so that it is known when it changes.
 type reading struct {
-	held   map[string]readFile // what was read before and held still; everything else is read from disk
-	paths  []string            // whose listing counts
+	held   *reading // what was read before and held still; everything else is read from disk. nil: everything
+	paths  []string // whose listing counts
 	listed []string
 	failed error // of the listing
 	files  map[string]readFile
@@ -39,13 +39,21 @@ type reading struct {
 // list returns the files that paths name, folders being listed.
 func (r *reading) list(paths []string) ([]string, error) {
 	r.paths = paths
-	r.listed, r.failed = policyFiles(paths)
+	if r.held != nil && r.held.paths != nil {
+		r.listed, r.failed = r.held.listed, r.held.failed
+	} else {
+		r.listed, r.failed = policyFiles(paths)
+	}
 	return r.listed, r.failed
 }
 
 // file reads a file of at most limit bytes, like readLimited.
 func (r *reading) file(name string, limit int64) ([]byte, error) {
-	f, found := r.held[name]
+	var f readFile
+	found := false
+	if r.held != nil {
+		f, found = r.held.files[name]
+	}
 	if !found || f.limit < limit {
 		f = readFile{limit: limit}
 		f.content, f.err = readLimited(name, limit)
@@ -135,7 +143,7 @@ func (s *server) look() {
 }
 
 func (s *server) reload(w *watched, now *reading) {
-	next := &reading{held: now.files}
+	next := &reading{held: now}
 	var err error
 	if bug := enforce.Guard(func() { err = w.load(next) }); bug != nil {
 		err = bug

@@ -44,7 +44,7 @@ type Config struct {
 	// layer has verified, leaf first, still counts: connections outlive the authorities by whose word they were made.
 	Tokens             *Tokens
 	ClientCertificates func(chain []*x509.Certificate) bool
-	// InsecureNoAuth answers everybody.
+	// InsecureNoAuth answers everybody but pages in browsers.
 	InsecureNoAuth bool
 
 	Rate       int  // images a second and client; 0 is DefaultRate
@@ -101,7 +101,7 @@ func (p *Point) Routes() map[string]http.Handler {
 	}
 	if p.config.Connector {
 		routes["POST /checkImage"] = p.answering(p.checkImage, connectorFailure)
-		routes["/checkImage"] = http.HandlerFunc(noSuchPage)
+		routes["/checkImage"] = p.noSuchPage()
 		routes["GET /healthz"] = http.HandlerFunc(fine)
 	}
 	return routes
@@ -135,28 +135,63 @@ type answer struct {
 	*failure
 }
 
-// answering does what is the same for all questions: the request's id, who asks, what becomes of panics, and the log.
+// answering makes the handler of one kind of questions; failed makes the bodies of its failures.
 func (p *Point) answering(handle func(*request) answer, failed func(*failure, string) any) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := p.config.Now()
-		q := &request{Request: r, w: w, id: enforce.RequestID(r.Header.Get("X-Request-ID"))}
-		w.Header().Set("X-Request-ID", q.id)
-		a := p.answer(q, handle)
-		if a.failure != nil {
-			a.status, a.body = a.failure.status, failed(a.failure, q.id)
-			if a.retry > 0 {
-				w.Header().Set("Retry-After", seconds(a.retry))
-			}
-		}
-		if err := write(w, a.status, a.body); err != nil {
-			p.config.Log.Warn("the answer could not be sent", "requestId", q.id, "error", err.Error())
-		}
-		if q.client != "" {
-			p.config.Log.Info("request", "requestId", q.id, "client", q.client, "path", r.URL.Path, "status", a.status, "images", a.images,
-				"durationMs", float64(p.config.Now().Sub(start).Microseconds())/1000)
-		}
-	})
+	return &handler{point: p, handle: handle, failed: failed}
 }
+
+// handler does what is the same for all questions: the request's id, who asks, what becomes of panics, and the log.
+type handler struct {
+	point  *Point
+	handle func(*request) answer
+	failed func(*failure, string) any
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p := h.point
+	start := p.config.Now()
+	q := &request{Request: r, w: w, id: enforce.RequestID(r.Header.Get("X-Request-ID"))}
+	w.Header().Set("X-Request-ID", q.id)
+	a := p.answer(q, h.handle)
+	if a.failure != nil {
+		a.status, a.body = a.failure.status, h.failed(a.failure, q.id)
+		if a.retry > 0 {
+			w.Header().Set("Retry-After", seconds(a.retry))
+		}
+	}
+	content, err := encode(a.body)
+	if err != nil {
+		p.config.Refused(Broken)
+		p.config.Log.Error("bug", "requestId", q.id, "error", err.Error())
+		a = answer{status: http.StatusInternalServerError}
+		content, _ = encode(h.failed(&failure{text: broken}, q.id))
+	}
+	if err := write(w, a.status, content); err != nil {
+		p.config.Log.Warn("the answer could not be sent", "requestId", q.id, "error", err.Error())
+	}
+	if q.client != "" {
+		p.config.Log.Info("request", "requestId", q.id, "client", q.client, "path", r.URL.Path, "status", a.status, "images", a.images,
+			"durationMs", float64(p.config.Now().Sub(start).Microseconds())/1000)
+	}
+}
+
+// Refuse answers a request that the server does not let in, or at which it broke down: in the words of whoever asks, since not all clients
+// look at the status.
+func (h *handler) Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
+	id := enforce.RequestID(r.Header.Get("X-Request-ID"))
+	w.Header().Set("X-Request-ID", id)
+	content, err := encode(h.failed(&failure{text: text}, id))
+	if err == nil {
+		err = write(w, status, content)
+	}
+	if err != nil {
+		h.point.config.Log.Warn("the answer could not be sent", "requestId", id, "error", err.Error())
+	}
+}
+
+// broken is what is said of bugs.
+const broken = "bug: assay broke down; nothing is allowed by this"
 
 // answer lets handle answer those who may ask. A panic is a failure as well.
 func (p *Point) answer(q *request, handle func(*request) answer) (a answer) {
@@ -172,13 +207,16 @@ func (p *Point) answer(q *request, handle func(*request) answer) (a answer) {
 	if bug != nil {
 		p.config.Refused(Broken)
 		p.config.Log.Error("bug", "requestId", q.id, "error", bug.Error(), "stack", string(bug.Stack))
-		a = answer{failure: &failure{status: http.StatusInternalServerError, text: "bug: assay broke down; nothing is allowed by this"}}
+		a = answer{failure: &failure{status: http.StatusInternalServerError, text: broken}}
 	}
 	return a
 }
 
 // wanted says how to be known.
 func (p *Point) wanted() string {
+	if p.config.InsecureNoAuth {
+		return "a page in a browser is not answered: the request has an Origin"
+	}
 	var ways []string
 	if p.config.ClientCertificates != nil {
 		ways = append(ways, "a client certificate")

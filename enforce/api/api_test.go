@@ -400,7 +400,14 @@ func TestOpenAPI(t *testing.T) {
 	closed := server(t, api.Config{Point: fixed(sample(t)), Tokens: tokens})
 	broken := server(t, api.Config{Point: &enforce.Point{Decider: enforcetest.Fixed(sample(t)), Record: func(string, engine.Request, *engine.Verdict) { panic("broken") }}})
 	thousand, _ := json.Marshal(map[string]any{"images": make([]string, 1000)})
-	seen := map[string]bool{"503": true} // is the server's around it
+	open, err := api.New(api.Config{Point: fixed(sample(t)), InsecureNoAuth: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overloaded := httptest.NewRecorder() // the server around it has too much to do
+	overloaded.Header().Set("Retry-After", "1")
+	open.Routes()["POST /v1/verdicts"].(refuser).Refuse(overloaded, httptest.NewRequest(http.MethodPost, "/v1/verdicts", nil), 503, "too much")
+	seen := map[string]bool{}
 	for _, r := range []response{
 		mustPost(t, s.URL+"/v1/verdicts", string(thousand)),
 		mustPost(t, s.URL+"/v1/verdicts", string(thousand)),
@@ -408,6 +415,7 @@ func TestOpenAPI(t *testing.T) {
 		mustPost(t, s.URL+"/v1/verdicts", `{"images":["`+strings.Repeat("a", 2<<20)+`"]}`),
 		mustPost(t, closed.URL+"/v1/verdicts", `{}`),
 		mustPost(t, broken.URL+"/v1/verdicts", `{"images":["a"]}`),
+		{overloaded.Code, overloaded.Header(), overloaded.Body.String()},
 	} {
 		status := fmt.Sprint(r.status)
 		described, found := responses[status].(map[string]any)
@@ -487,5 +495,62 @@ func sample(t *testing.T) engine.Verdict {
 			{Authority: "ci", Format: "certificate", Standing: engine.Proved, Digest: d, Signer: "CN=x", SignedAt: time.Unix(0, 0)},
 		}},
 		Also: []engine.Decision{{Policy: "audit", Mode: "audit", Outcome: engine.Denied, Reason: "no"}}, Warnings: []string{"w"},
+	}
+}
+
+// A verdict that JSON cannot say is a bug, which has a text as well: here a time for which RFC 3339 has no year.
+func TestAnswersThatCannotBeWrittenAreBugs(t *testing.T) {
+	late := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+	v := engine.Verdict{Allowed: true, Decision: engine.Decision{Outcome: engine.Allowed, Authorities: []engine.Attestation{{Authority: "a", Expires: late}}}}
+	refused := ""
+	s := server(t, api.Config{Point: fixed(v), Refused: func(reason string) { refused = reason }})
+	r := mustPost(t, s.URL+"/v1/verdicts", `{"images":["a"]}`, "X-Request-ID", "me")
+	if r.status != 500 || r.body != `{"error":"bug: assay broke down; nothing is allowed by this","requestId":"me"}` || refused != api.Broken {
+		t.Errorf("got %d %q, counted as %q", r.status, r.body, refused)
+	}
+}
+
+// Where everybody is answered, pages in a browser on the same host are not: a name that is made to point at loopback would let any page read
+// which images somebody runs.
+func TestT42_BrowsersAreNotEverybody(t *testing.T) {
+	s := server(t, api.Config{Point: fixed(sample(t)), Connector: true, Gatekeeper: true})
+	for _, path := range []string{"/v1/verdicts", "/checkImage", "/gatekeeper"} {
+		for _, origin := range []string{"http://evil.example", "null"} {
+			if r := mustPost(t, s.URL+path, `{"images":["a"],"image":"a"}`, "Origin", origin); r.status != 401 || !strings.Contains(r.body, "page in a browser") {
+				t.Errorf("%s from %s: got %d %s", path, origin, r.status, r.body)
+			}
+		}
+	}
+	tokens := &api.Tokens{}
+	sum := sha256.Sum256([]byte("secret"))
+	if err := tokens.Use([]byte("ci sha256:" + hex.EncodeToString(sum[:]))); err != nil {
+		t.Fatal(err)
+	}
+	known := server(t, api.Config{Point: fixed(sample(t)), Tokens: tokens})
+	if r := mustPost(t, known.URL+"/v1/verdicts", `{"images":["a"]}`, "Origin", "http://console.example", "Authorization", "Bearer secret"); r.status != 200 {
+		t.Errorf("with a token: got %d %s", r.status, r.body)
+	}
+}
+
+// Whoever has a network of IPv6 has more addresses than there are allowances.
+func TestT43_ANetworkIsOneClient(t *testing.T) {
+	p, err := api.New(api.Config{Point: fixed(sample(t)), Points: points, InsecureNoAuth: true, Rate: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	thousand, _ := json.Marshal(map[string]any{"images": make([]string, 1000)})
+	h := p.Routes()["POST /v1/verdicts"]
+	for _, row := range []struct {
+		address string
+		want    int
+	}{
+		{"[2001:db8::1]:1", 200}, {"[2001:db8::2]:1", 429}, {"[2001:db8:0:1::1]:1", 200},
+		{"192.0.2.1:1", 200}, {"[::ffff:192.0.2.1]:1", 429}, {"192.0.2.2:1", 200}, {"[fe80::1%eth0]:1", 200}, {"[fe80::2%eth0]:1", 429},
+	} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/v1/verdicts", bytes.NewReader(thousand))
+		r.RemoteAddr = row.address
+		if h.ServeHTTP(w, r); w.Code != row.want {
+			t.Errorf("%s: got %d, want %d", row.address, w.Code, row.want)
+		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -22,6 +22,7 @@ const (
 	maxTokens     = 1000
 	maxTokenName  = 64 // bytes
 	maxToken      = 4 << 10
+	networkBits   = 64  // of an address of IPv6 that say whose it is
 	maxClientName = 256 // bytes of a certificate's subject; a longer one is known by its hash
 )
 
@@ -109,14 +110,24 @@ func (p *Point) who(r *http.Request) string {
 			}
 		}
 	}
-	if p.config.InsecureNoAuth {
-		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		if err != nil {
-			host = r.RemoteAddr
-		}
-		return "address " + host
+	// Everybody is every program, and no page in a browser: any site could have one ask here. Browsers send an Origin with every POST.
+	if p.config.InsecureNoAuth && r.Header.Get("Origin") == "" {
+		return "address " + network(r.RemoteAddr)
 	}
 	return ""
+}
+
+// network names an address for logs and for the rate limit. The addresses of one network of IPv6 are one client: whoever has one has all.
+func network(remote string) string {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
+	}
+	address := at.Addr().Unmap()
+	if address.Is6() && !address.IsLoopback() {
+		return netip.PrefixFrom(address.WithZone(""), networkBits).Masked().String()
+	}
+	return address.String()
 }
 
 // subject names a certificate for logs and for the rate limit: all certificates of one name are one client.

@@ -80,18 +80,20 @@ func names(fields map[string]any) []string {
 	return all
 }
 
-// write sends a body as JSON on one line.
-func write(w http.ResponseWriter, status int, body any) error {
+// encode makes JSON on one line.
+func encode(body any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(body); err != nil {
-		w.WriteHeader(http.StatusInternalServerError)
-		return err
-	}
+	err := e.Encode(body)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// write sends JSON.
+func write(w http.ResponseWriter, status int, content []byte) error {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_, err := w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+	_, err := w.Write(content)
 	return err
 }
 

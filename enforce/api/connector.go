@@ -139,8 +139,9 @@ func fine(w http.ResponseWriter, _ *http.Request) {
 }
 
 // noSuchPage is the connector's answer to other methods, with a text.
-func noSuchPage(w http.ResponseWriter, r *http.Request) {
-	id := enforce.RequestID(r.Header.Get("X-Request-ID"))
-	w.Header().Set("X-Request-ID", id)
-	_ = write(w, http.StatusNotFound, connectorFailure(&failure{text: "POST /checkImage is all that there is"}, id))
+func (p *Point) noSuchPage() http.Handler {
+	h := &handler{point: p, failed: connectorFailure}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.Refuse(w, r, http.StatusNotFound, "POST /checkImage is all that there is")
+	})
 }

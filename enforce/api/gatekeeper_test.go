@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -119,5 +121,36 @@ func TestT40_ErrorsAreNoItems(t *testing.T) {
 	}
 	if r := mustPost(t, server(t, api.Config{Point: fixed(engine.Verdict{Allowed: true})}).URL+"/gatekeeper", providerQuestion("a")); r.status != 404 {
 		t.Errorf("where it is off: got %d, want 404", r.status)
+	}
+}
+
+type refuser interface {
+	Refuse(w http.ResponseWriter, r *http.Request, status int, text string)
+}
+
+// Gatekeeper does not look at the status: where a server has too much to do or breaks down, an answer without errors and without a system
+// error would be a yes for templates that ask for errors only.
+func TestT40_RefusalsAreInTheWordsOfTheDialect(t *testing.T) {
+	p, err := api.New(api.Config{Point: fixed(engine.Verdict{Allowed: true}), InsecureNoAuth: true, Gatekeeper: true, Connector: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pattern, want := range map[string]string{
+		"POST /gatekeeper": `{"apiVersion":"externaldata.gatekeeper.sh/v1beta1","kind":"ProviderResponse","response":{"idempotent":false,"items":[],` +
+			`"systemError":"too much (request me)"}}`,
+		"POST /checkImage":  `{"error":"too much"}`,
+		"POST /v1/verdicts": `{"error":"too much","requestId":"me"}`,
+	} {
+		h, ok := p.Routes()[pattern].(refuser)
+		if !ok {
+			t.Errorf("%s: has no words for it", pattern)
+			continue
+		}
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil)
+		r.Header.Set("X-Request-ID", "me")
+		h.Refuse(w, r, http.StatusServiceUnavailable, "too much")
+		if w.Code != http.StatusServiceUnavailable || w.Body.String() != want || w.Header().Get("X-Request-ID") != "me" {
+			t.Errorf("%s: got %d %s %v", pattern, w.Code, w.Body, w.Header())
+		}
 	}
 }
