@@ -65,7 +65,7 @@ func (h *Handler) unread(r *review, err error) answer {
 	return refusal(http.StatusBadRequest, fmt.Sprintf("Assay cannot read this object: %v", err))
 }
 
-// requests asks about each image of the object once.
+// requests asks about each image of the object once. Of more images than are decided about it takes one too many, which denies all of them.
 func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, error) {
 	var labels map[string]string
 	if r.namespace != "" {
@@ -74,10 +74,13 @@ func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, er
 			return nil, err
 		}
 	}
-	requests := make([]engine.Request, 0, len(r.object.images))
+	requests := make([]engine.Request, 0, min(len(r.object.images), enforce.MaxImages+1))
 	for _, i := range r.object.images {
 		if slices.ContainsFunc(requests, func(q engine.Request) bool { return q.Image == i.Text }) {
 			continue
+		}
+		if len(requests) > enforce.MaxImages {
+			break
 		}
 		q := engine.Request{Image: i.Text}
 		q.Point = point

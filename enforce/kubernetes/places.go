@@ -156,7 +156,11 @@ func (p *place) insert(segments []string) error {
 	if p.image {
 		return errors.New("another path ends before")
 	}
-	if segments[0] == "*" {
+	star := segments[0] == "*"
+	if star && len(p.members) > 0 || !star && p.items != nil {
+		return errors.New("another path has a * where this one has a name, or a name where this one has a *, and one image could be in both")
+	}
+	if star {
 		if p.items == nil {
 			p.items = &place{}
 		}

@@ -3,7 +3,6 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Versions of AdmissionReview that are answered.
@@ -32,6 +31,7 @@ type review struct {
 	namespace   string
 	operation   operation
 	object, old object
+	before      map[string]string // the texts of the images of old by their paths, once somebody asked
 	requested   bool
 	complete    bool // it was read to its end, and has a namespace as the API server meant it
 }
@@ -235,13 +235,27 @@ func (r *review) unchanged() bool {
 	if r.operation != update || !r.old.given() || !r.old.walked || len(r.object.images) != len(r.old.images) {
 		return false
 	}
-	for _, i := range r.object.images {
-		if !slices.ContainsFunc(r.old.images, i.same) {
+	for i := range r.object.images {
+		if !r.kept(i) {
 			return false
 		}
 	}
 	return true
 }
 
-// same reports whether two images stand in the same place with the same text.
-func (i Image) same(other Image) bool { return i.Path == other.Path && i.Text == other.Text }
+// kept reports whether the object before had an image of the object in the same place with the same text. Mostly it comes as the same one;
+// an object can have so many images that looking at all for each would take too long.
+func (r *review) kept(i int) bool {
+	image := &r.object.images[i]
+	if i < len(r.old.images) && r.old.images[i].Path == image.Path {
+		return r.old.images[i].Text == image.Text
+	}
+	if r.before == nil {
+		r.before = make(map[string]string, len(r.old.images))
+		for _, old := range r.old.images {
+			r.before[old.Path] = old.Text
+		}
+	}
+	text, found := r.before[image.Path]
+	return found && text == image.Text
+}

@@ -1,0 +1,93 @@
+package kubernetes
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/assay-dev/assay/engine"
+)
+
+// The API server's shortest time-out is a second. A decider that does not heed the deadline must not use up all of it: a review without an
+// answer is what failurePolicy says, and that may be to allow.
+func TestCSE30_AnswersBeforeTheShortestTimeout(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	l := newLab(t, nil)
+	l.say = func(engine.Request) engine.Verdict {
+		<-stop
+		return engine.Verdict{Allowed: true}
+	}
+	start := time.Now()
+	got := l.post(t, "/validate?timeout=1s", reviewOf(change{object: pod(bad)}))
+	if took := time.Since(start); got.Response.Allowed || got.Response.Status.Code != http.StatusServiceUnavailable || took > 950*time.Millisecond {
+		t.Errorf("got %+v after %v, want it denied as cannot tell a moment before a second has passed", got.Response, took)
+	}
+}
+
+// manyVolumes is a pod's worth of images, all different. Mutating webhooks see objects before the API server has validated them.
+func manyVolumes(n, from int) string {
+	var b strings.Builder
+	b.WriteString(`{"spec":{"volumes":[`)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"name":"v","image":{"reference":"r.example/good:%06d"}}`, i+from)
+	}
+	b.WriteString(`]}}`)
+	return b.String()
+}
+
+// What an object with very many images costs grows with their number, not with its square: whoever may make a pod must not keep Assay busy
+// until the API server gives up on it.
+func TestT47_VeryManyImages(t *testing.T) {
+	const many = 50_000
+	l := newLab(t, nil)
+	same := manyVolumes(many, 0)
+	tests := map[string]struct {
+		change
+		allowed bool
+	}{
+		"create":    {change{object: same}, false},
+		"update":    {change{operation: "UPDATE", object: same, old: manyVolumes(many, 1)}, false},
+		"unchanged": {change{operation: "UPDATE", object: same, old: same}, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			got := l.validate(t, test.change)
+			if took := time.Since(start); got.Response.Allowed != test.allowed || took > 2*time.Second {
+				t.Errorf("got allowed %v, %q after %v, want allowed %v within two seconds",
+					got.Response.Allowed, got.Response.Status.Message, took, test.allowed)
+			}
+		})
+	}
+	if len(l.asked) > 0 {
+		t.Errorf("got %d questions, want none", len(l.asked))
+	}
+}
+
+// Whoever writes an object may write its members in another order. What is compared are places, not the order.
+func TestT37_ImagesInAnotherOrder(t *testing.T) {
+	const before = `{"spec":{"containers":[{"name":"a","image":"r.example/bad:1"}],"initContainers":[{"name":"b","image":"r.example/bad:2"}]}}`
+	const after = `{"spec":{"initContainers":[{"name":"b","image":%q}],"containers":[{"name":"a","image":%q}]}}`
+	l := newLab(t, nil)
+	tests := []struct {
+		initial, image string
+		allowed        bool
+	}{
+		{"r.example/bad:2", "r.example/bad:1", true},
+		{"r.example/bad:1", "r.example/bad:2", false},
+		{"r.example/bad:2", "r.example/bad:2", false},
+		{"r.example/bad:3", "r.example/bad:1", false},
+	}
+	for _, test := range tests {
+		got := l.validate(t, change{operation: "UPDATE", object: fmt.Sprintf(after, test.initial, test.image), old: before})
+		if got.Response.Allowed != test.allowed {
+			t.Errorf("init container %s, container %s: got %+v, want allowed %v", test.initial, test.image, got.Response, test.allowed)
+		}
+	}
+}
