@@ -37,7 +37,7 @@ func (h *Handler) decide(ctx context.Context, body []byte, r *review, pin bool) 
 		return refusal(http.StatusServiceUnavailable, fmt.Sprintf(
 			"could not tell which policies hold in namespace %s: %v\nnext: try again when the cause is gone", r.namespace, err))
 	}
-	verdicts := h.config.Point.Decide(ctx, r.uid, requests...)
+	verdicts := h.config.Point.Decide(ctx, enforce.RequestID(r.uid), requests...)
 	return h.judge(r, requests, verdicts, pin)
 }
 

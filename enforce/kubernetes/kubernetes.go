@@ -170,7 +170,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool, fail 
 	var rev review
 	var a answer
 	if bug := enforce.Guard(func() { a = h.decide(ctx, body.Bytes(), &rev, pin) }); bug != nil {
-		h.config.Log.Error("bug", "requestId", rev.uid, "error", bug.Error(), "stack", string(bug.Stack))
+		h.config.Log.Error("bug", "requestId", enforce.RequestID(rev.uid), "error", bug.Error(), "stack", string(bug.Stack))
 		h.config.Refused("bug")
 		a = refusal(http.StatusInternalServerError, "Assay broke down, and says nothing about the images; tell whoever runs it")
 	}

@@ -1,6 +1,8 @@
 package kubernetes
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -91,3 +93,39 @@ func TestT37_ImagesInAnotherOrder(t *testing.T) {
 		}
 	}
 }
+
+// Any pod can talk to the webhook. The uid and the namespace that it makes up stand in a line of the log for each image, and the namespace in
+// the path of a request to the API server.
+func TestT42_MadeUpNames(t *testing.T) {
+	longest := 0
+	l := newLab(t, func(c *Config) {
+		c.Namespaces = anyNamespace{}
+		c.Point.Record = func(id string, req engine.Request, _ *engine.Verdict) {
+			longest = max(longest, len(id), len(req.Namespace))
+		}
+	})
+	long := strings.Repeat("x", 1000)
+	got := l.post(t, "/validate", bytes.Replace(reviewOf(change{object: pod(good)}), []byte("uid-1"), []byte(long), 1))
+	if !got.Response.Allowed || got.Response.UID != long {
+		t.Errorf("a long uid: got %+v, want an answer with it", got.Response)
+	}
+	for _, namespace := range []string{long, "../nodes", "shop/../bank", "a b", "Shop", "shop%2f", "shop\n", "."} {
+		got := l.validate(t, change{namespace: namespace, object: pod(good)})
+		if got.Response.Allowed || got.Response.Status.Code != http.StatusBadRequest {
+			t.Errorf("namespace %.20q: got %+v, want BadRequest", namespace, got.Response.Status)
+		}
+	}
+	for _, namespace := range []string{"a", "shop-1", strings.Repeat("x", 63)} {
+		if got := l.validate(t, change{namespace: namespace, object: pod(good)}); !got.Response.Allowed {
+			t.Errorf("namespace %s: got %+v", namespace, got.Response)
+		}
+	}
+	if longest > 64 {
+		t.Errorf("got %d bytes of somebody else's in the log, want 64 at most", longest)
+	}
+}
+
+// anyNamespace knows every namespace.
+type anyNamespace struct{}
+
+func (anyNamespace) Labels(context.Context, string) (map[string]string, error) { return nil, nil }

@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Versions of AdmissionReview that are answered.
@@ -195,6 +196,8 @@ func (d *decoder) check(r *review) error {
 		return fmt.Errorf("apiVersion %q: want %s or %s", r.apiVersion, reviewV1, reviewV1beta1)
 	case r.kind.kind == "":
 		return errors.New("the request names no kind")
+	case !namespaceName(r.namespace):
+		return errors.New("the request's namespace has no name that a namespace can have")
 	}
 	switch r.operation {
 	case deletion, connection:
@@ -219,6 +222,14 @@ func (d *decoder) check(r *review) error {
 		return fmt.Errorf("%v has no image at %s, where Assay was told to look for one", r.kind, path)
 	}
 	return nil
+}
+
+// namespaceName reports whether a namespace can have a name (RFC 1123), or there is none.
+func namespaceName(name string) bool {
+	const longest = 63
+	return len(name) <= longest && strings.IndexFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	}) < 0
 }
 
 func walkLate(k kind, o *object) (err error) {
