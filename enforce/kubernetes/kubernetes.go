@@ -60,7 +60,8 @@ type Config struct {
 	Exempt     []string // namespaces about whose objects nothing is decided: all is allowed
 	// InsecureAllowUnknownKinds allows objects of kinds of which nobody said where their images are.
 	InsecureAllowUnknownKinds bool
-	// Refused is told why an object was refused about whose images nobody was asked: one of a few words. nil: nobody is told.
+	// Refused is told why an object was refused about whose images nobody was asked, or one that has an image unpinned that may run only
+	// pinned: one of a few words. nil: nobody is told.
 	Refused func(reason string)
 	// Log is told of bugs. nil: nobody is told.
 	Log *slog.Logger

@@ -129,3 +129,41 @@ func TestT42_MadeUpNames(t *testing.T) {
 type anyNamespace struct{}
 
 func (anyNamespace) Labels(context.Context, string) (map[string]string, error) { return nil, nil }
+
+// A digest that is allowed only because another one is to run in its place, an index's child, must not be what a pod has in the end.
+func TestT25_AnotherDigestIsVouchedFor(t *testing.T) {
+	const index = "r.example/app@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	const child = "r.example/app@" + digest
+	say := func(req engine.Request) engine.Verdict {
+		v := engine.Verdict{Image: req.Image, Allowed: true, Decision: engine.Decision{Policy: "production", Mode: "enforce", Outcome: engine.Allowed}}
+		if req.Image != child {
+			v.Pin = child
+		}
+		return v
+	}
+	deployment := change{group: "apps", kind: "Deployment", object: `{"spec":{"template":{"spec":{"containers":[{"name":"a","image":"` + index + `"}]}}}}`}
+	tests := []struct {
+		name, path string
+		pin        Pin
+		change
+		allowed bool
+	}{
+		{"it is put in its place", "/mutate", PinPods, change{object: pod(index)}, true},
+		{"it is there in the end", "/validate", PinPods, change{object: pod(child)}, true},
+		{"it is not there in the end", "/validate", PinPods, change{object: pod(index)}, false},
+		{"nothing is pinned", "/mutate", PinNever, change{object: pod(index)}, false},
+		{"a tag, which can move anyway", "/validate", PinPods, change{object: pod("r.example/app:1")}, true},
+		{"what makes pods", "/validate", PinPods, deployment, true},
+		{"an image that an update leaves as it was", "/mutate", PinPods, change{operation: "UPDATE", object: pod(index, child), old: pod(index)}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t, func(c *Config) { c.Pin = test.pin })
+			l.say = say
+			got := l.post(t, test.path, reviewOf(test.change))
+			if got.Response.Allowed != test.allowed || !test.allowed && !strings.Contains(got.Response.Status.Message, child) {
+				t.Errorf("got %+v, want allowed %v, and the digest that may run", got.Response, test.allowed)
+			}
+		})
+	}
+}
