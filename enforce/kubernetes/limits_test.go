@@ -167,3 +167,24 @@ func TestT25_AnotherDigestIsVouchedFor(t *testing.T) {
 		})
 	}
 }
+
+// API servers write Kubernetes' own kinds in one shape. In another, images would be where nobody looks.
+func TestT32_AnotherShapeIsUnreadable(t *testing.T) {
+	l := newLab(t, nil)
+	for _, object := range []string{
+		`[]`, `"x"`, `7`, `true`, `{"spec":"x"}`, `{"spec":[{"containers":[{"image":"r.example/bad:1"}]}]}`,
+		`{"spec":{"containers":"x"}}`, `{"spec":{"containers":{"image":"r.example/bad:1"}}}`, `{"spec":{"containers":{"a":{"image":"r.example/bad:1"}}}}`,
+		`{"spec":{"containers":[[{"image":"r.example/bad:1"}]]}}`, `{"spec":{"containers":["r.example/bad:1"]}}`, `{"spec":{"containers":[{"image":7}]}}`,
+		`{"spec":{"volumes":[{"image":"r.example/bad:1"}]}}`, `{"spec":{"volumes":[{"image":[{"reference":"r.example/bad:1"}]}]}}`,
+	} {
+		for _, c := range []change{{object: object}, {operation: "UPDATE", object: object, old: object}} {
+			got := l.validate(t, c)
+			if got.Response.Allowed || !strings.Contains(got.Response.Status.Message, "cannot read") {
+				t.Errorf("%s: got %+v, want that it cannot be read", object, got.Response)
+			}
+		}
+	}
+	if got := l.validate(t, change{object: `{"spec":{"initContainers":null,"containers":[{"image":"r.example/good:1"}],"volumes":[{"image":null}]}}`}); !got.Response.Allowed {
+		t.Errorf("nulls: got %+v", got.Response)
+	}
+}
