@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
 )
+
+// podKind is the kind that runs.
+var podKind = kindKey{kind: "Pod"}
 
 // point is this point's name in policies.
 const point = "kubernetes"
@@ -37,7 +41,7 @@ func (h *Handler) decide(ctx context.Context, body []byte, r *review, pin bool) 
 		return refusal(http.StatusServiceUnavailable, fmt.Sprintf(
 			"could not tell which policies hold in namespace %s: %v\nnext: try again when the cause is gone", r.namespace, err))
 	}
-	verdicts := h.config.Point.Decide(ctx, r.uid, requests...)
+	verdicts := h.config.Point.Decide(ctx, enforce.RequestID(r.uid), requests...)
 	return h.judge(r, requests, verdicts, pin)
 }
 
@@ -65,7 +69,7 @@ func (h *Handler) unread(r *review, err error) answer {
 	return refusal(http.StatusBadRequest, fmt.Sprintf("Assay cannot read this object: %v", err))
 }
 
-// requests asks about each image of the object once.
+// requests asks about each image of the object once. Of more images than are decided about it takes one too many, which denies all of them.
 func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, error) {
 	var labels map[string]string
 	if r.namespace != "" {
@@ -74,10 +78,13 @@ func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, er
 			return nil, err
 		}
 	}
-	requests := make([]engine.Request, 0, len(r.object.images))
+	requests := make([]engine.Request, 0, min(len(r.object.images), enforce.MaxImages+1))
 	for _, i := range r.object.images {
 		if slices.ContainsFunc(requests, func(q engine.Request) bool { return q.Image == i.Text }) {
 			continue
+		}
+		if len(requests) > enforce.MaxImages {
+			break
 		}
 		q := engine.Request{Image: i.Text}
 		q.Point = point
@@ -97,10 +104,15 @@ func (h *Handler) judge(r *review, requests []engine.Request, verdicts []engine.
 	}
 	var a answer
 	var refused []denied
-	for _, i := range r.object.images {
+	pins := pin && h.pins(r)
+	for n, i := range r.object.images {
 		v := byText[i.Text]
 		if v == nil {
 			v = &engine.Verdict{Image: i.Text}
+		}
+		if r.kind == podKind && another(i, v) && (!pins || r.operation == update && r.kept(n)) {
+			h.config.Refused("not-pinned")
+			v = insteadOf(v)
 		}
 		if enforce.Of(v) != enforce.Yes {
 			refused = append(refused, denied{image: i, verdict: v})
@@ -112,7 +124,7 @@ func (h *Handler) judge(r *review, requests []engine.Request, verdicts []engine.
 		return a
 	}
 	a.allowed = true
-	if pin && h.pins(r) {
+	if pins {
 		a.patch = patch(r, func(i Image) string { return byText[i.Text].Pin }, h.config.SighupAnnotation)
 	}
 	return a
@@ -123,7 +135,21 @@ func (h *Handler) pins(r *review) bool {
 	case PinAll:
 		return true
 	case PinPods:
-		return r.kind == kindKey{kind: "Pod"}
+		return r.kind == podKind
 	}
 	return false
+}
+
+// another reports whether an image is allowed only because another digest is to run in place of the one in its text: the child of an index
+// for which alone somebody vouches. A tag says nothing of what it stands for, and whoever leaves it unpinned has it move.
+func another(i Image, v *engine.Verdict) bool {
+	return v.Allowed && v.Pin != "" && v.Pin != i.Text && strings.Contains(i.Text, "@")
+}
+
+// insteadOf is the denial of an image that nobody replaces by the one that may run in its place: what a pod has is what runs.
+func insteadOf(v *engine.Verdict) *engine.Verdict {
+	denied := *v
+	denied.Allowed, denied.Outcome = false, engine.Denied
+	denied.Reason = "somebody vouches for " + v.Pin + " only, which would have to stand here"
+	return &denied
 }

@@ -312,8 +312,9 @@ func TestT42_LargeReviewsWaitForOthers(t *testing.T) {
 		l.large <- struct{}{}
 	}
 	large := strings.Replace(pod(good), `"name":"x"`, `"name":"x","annotations":{"a":"`+strings.Repeat("a", smallReview)+`"}`, 1)
-	if got := l.post(t, "/validate?timeout=100ms", reviewOf(change{object: large})); got.Code != http.StatusBadRequest {
-		t.Errorf("got %d, want an error after the deadline", got.Code)
+	if got := l.post(t, "/validate?timeout=100ms", reviewOf(change{object: large})); got.Response.UID != "uid-1" || got.Response.Allowed ||
+		got.Response.Status.Code != http.StatusServiceUnavailable {
+		t.Errorf("got %d %s, want a denial with the uid after the deadline", got.Code, got.Body)
 	}
 	if got := l.validate(t, change{object: pod(good)}); !got.Response.Allowed {
 		t.Errorf("a small one: got %+v", got.Response)
@@ -362,7 +363,7 @@ func TestDeadline(t *testing.T) {
 		})}
 	})
 	for query, want := range map[string]time.Duration{
-		"": 9500 * time.Millisecond, "?timeout=30s": 29500 * time.Millisecond, "?timeout=1s": 900 * time.Millisecond,
+		"": 9500 * time.Millisecond, "?timeout=30s": 29500 * time.Millisecond, "?timeout=1s": 750 * time.Millisecond,
 		"?timeout=x": 9500 * time.Millisecond, "?timeout=-1s": 9500 * time.Millisecond, "?timeout=9h": 9500 * time.Millisecond,
 	} {
 		l.post(t, "/validate"+query, reviewOf(change{object: pod(good)}))

@@ -26,11 +26,12 @@ import (
 
 // Limits of a review.
 const (
-	MaxReview      = 8 << 20          // bytes of a review: an object, the one before, and what stands around them
-	MaxObject      = 3 << 20          // bytes of an object
-	smallReview    = 1 << 20          // bytes that a review may have without waiting for others
-	maxLarge       = 16               // larger reviews that are read and decided about at once
-	defaultTimeout = 10 * time.Second // where the API server does not say how long it waits
+	MaxReview      = 8 << 20                // bytes of a review: an object, the one before, and what stands around them
+	MaxObject      = 3 << 20                // bytes of an object
+	smallReview    = 1 << 20                // bytes that a review may have without waiting for others
+	maxLarge       = 16                     // larger reviews that are read and decided about at once
+	defaultTimeout = 10 * time.Second       // where the API server does not say how long it waits
+	minMargin      = 250 * time.Millisecond // a decider that does not heed its deadline is waited for a moment more
 	maxMargin      = 500 * time.Millisecond
 )
 
@@ -59,7 +60,8 @@ type Config struct {
 	Exempt     []string // namespaces about whose objects nothing is decided: all is allowed
 	// InsecureAllowUnknownKinds allows objects of kinds of which nobody said where their images are.
 	InsecureAllowUnknownKinds bool
-	// Refused is told why an object was refused about whose images nobody was asked: one of a few words. nil: nobody is told.
+	// Refused is told why an object was refused about whose images nobody was asked, or one that has an image unpinned that may run only
+	// pinned: one of a few words. nil: nobody is told.
 	Refused func(reason string)
 	// Log is told of bugs. nil: nobody is told.
 	Log *slog.Logger
@@ -150,7 +152,8 @@ func plainError(w http.ResponseWriter, text string) { http.Error(w, text, http.S
 // answer reads, asks and answers. What cannot be read but has a uid is a denial, because the API server takes any other failure as
 // failurePolicy says, and that may be to allow.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool, fail func(http.ResponseWriter, string)) {
-	ctx, cancel := context.WithTimeout(r.Context(), patience(r))
+	patience := patience(r)
+	ctx, cancel := context.WithTimeoutCause(r.Context(), patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
 	body := h.bodies.Get().(*bytes.Buffer)
 	defer func() {
@@ -162,14 +165,13 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool, fail 
 	release, err := h.read(ctx, body, r.Body)
 	defer release()
 	if err != nil {
-		h.config.Refused("unreadable")
-		fail(w, "the review was not received whole")
+		h.partial(w, body.Bytes(), fail)
 		return
 	}
 	var rev review
 	var a answer
 	if bug := enforce.Guard(func() { a = h.decide(ctx, body.Bytes(), &rev, pin) }); bug != nil {
-		h.config.Log.Error("bug", "requestId", rev.uid, "error", bug.Error(), "stack", string(bug.Stack))
+		h.config.Log.Error("bug", "requestId", enforce.RequestID(rev.uid), "error", bug.Error(), "stack", string(bug.Stack))
 		h.config.Refused("bug")
 		a = refusal(http.StatusInternalServerError, "Assay broke down, and says nothing about the images; tell whoever runs it")
 	}
@@ -177,6 +179,20 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool, fail 
 		fail(w, "no admission review: "+enforce.Plain(a.message))
 		return
 	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(a.encode(&rev)) // whoever asked has left
+}
+
+// partial answers a review of which only the beginning was read. API servers put the uid there.
+func (h *Handler) partial(w http.ResponseWriter, body []byte, fail func(http.ResponseWriter, string)) {
+	h.config.Refused("unreadable")
+	const text = "the review was not received whole"
+	var rev review
+	if bug := enforce.Guard(func() { _ = h.decoder.decode(body, &rev) }); bug != nil || rev.uid == "" {
+		fail(w, text)
+		return
+	}
+	a := refusal(http.StatusServiceUnavailable, text+", or too many large ones came at once\nnext: try again")
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(a.encode(&rev)) // whoever asked has left
 }
@@ -204,5 +220,5 @@ func patience(r *http.Request) time.Duration {
 	if given, err := time.ParseDuration(r.URL.Query().Get("timeout")); err == nil && given > 0 && given < time.Minute {
 		timeout = given
 	}
-	return timeout - min(timeout/10, maxMargin)
+	return timeout - min(max(timeout/10, minMargin), maxMargin, timeout/2)
 }

@@ -1,9 +1,6 @@
 package kubernetes
 
-import (
-	"encoding/json"
-	"slices"
-)
+import "encoding/json"
 
 // sighupAnnotation is what container-signature-enforcer writes into each object that it changed.
 const sighupAnnotation = "opa-notary-connector.sighup.io/processed"
@@ -20,9 +17,9 @@ type patchStep struct {
 // can never meet another object than the one that was decided about.
 func patch(r *review, pin func(Image) string, sighup bool) []byte {
 	var steps []patchStep
-	for _, i := range r.object.images {
+	for n, i := range r.object.images {
 		to := pin(i)
-		if to == "" || to == i.Text || r.operation == update && slices.ContainsFunc(r.old.images, i.same) {
+		if to == "" || to == i.Text || r.operation == update && r.kept(n) {
 			continue
 		}
 		steps = append(steps, patchStep{"test", i.Path, i.Text}, patchStep{"replace", i.Path, to})

@@ -21,6 +21,7 @@ type place struct {
 	items   *place // of each item of a list, and of each member of an object that is not named
 	named   bool   // the member "name" names the images in this object
 	image   bool   // a string here is an image
+	shape   byte   // how a value here begins, if there is one: '{' or '['; 0: however
 }
 
 type member struct {
@@ -39,7 +40,7 @@ func (p *place) member(name []byte) *place {
 
 func at(p *place, path ...string) *place {
 	for _, name := range slices.Backward(path) {
-		p = &place{members: []member{{name, p}}}
+		p = &place{shape: '{', members: []member{{name, p}}}
 	}
 	return p
 }
@@ -48,14 +49,14 @@ func at(p *place, path ...string) *place {
 // API server publishes, so that a field of a newer version does not go unnoticed.
 var (
 	reference  = &place{image: true}
-	container  = &place{named: true, members: []member{{"image", reference}}}
-	containers = &place{items: container}
-	volume     = &place{named: true, members: []member{{"image", at(reference, "reference")}}}
-	podSpec    = &place{members: []member{
+	container  = &place{shape: '{', named: true, members: []member{{"image", reference}}}
+	containers = &place{shape: '[', items: container}
+	volume     = &place{shape: '{', named: true, members: []member{{"image", at(reference, "reference")}}}
+	podSpec    = &place{shape: '{', members: []member{
 		{"containers", containers},
 		{"initContainers", containers},
 		{"ephemeralContainers", containers},
-		{"volumes", &place{items: volume}},
+		{"volumes", &place{shape: '[', items: volume}},
 	}}
 	podTemplate = at(podSpec, "spec")
 )
@@ -156,7 +157,11 @@ func (p *place) insert(segments []string) error {
 	if p.image {
 		return errors.New("another path ends before")
 	}
-	if segments[0] == "*" {
+	star := segments[0] == "*"
+	if star && len(p.members) > 0 || !star && p.items != nil {
+		return errors.New("another path has a * where this one has a name, or a name where this one has a *, and one image could be in both")
+	}
+	if star {
 		if p.items == nil {
 			p.items = &place{}
 		}
@@ -202,6 +207,9 @@ type step struct {
 
 func (w *walk) value(p *place) error {
 	next := w.next()
+	if p.shape != 0 && next != p.shape && next != 'n' {
+		return fmt.Errorf("%s: want %q: %w", w.pointer(), p.shape, w.unexpected())
+	}
 	if p.image && p.items == nil && len(p.members) == 0 && (next == '{' || next == '[') {
 		return fmt.Errorf("%s: want the name of an image: %w", w.pointer(), w.unexpected())
 	}

@@ -103,7 +103,8 @@ func TestCustomKinds(t *testing.T) {
 }
 
 func TestPathsThatCannotBeMeant(t *testing.T) {
-	for _, paths := range [][]string{nil, {"spec/image"}, {"/"}, {""}, {"/spec/image", "/spec/image"}, {"/spec", "/spec/image"}, {"/spec/image", "/spec"}} {
+	for _, paths := range [][]string{nil, {"spec/image"}, {"/"}, {""}, {"/spec/image", "/spec/image"}, {"/spec", "/spec/image"}, {"/spec/image", "/spec"},
+		{"/spec/*/image", "/spec/main/sidecar?"}, {"/spec/main/sidecar?", "/spec/*/image"}} {
 		if _, err := (Kind{Group: "example.org", Kind: "Thing", Paths: paths}).compile(); err == nil {
 			t.Errorf("%q: got no error", paths)
 		}

@@ -3,7 +3,7 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 )
 
 // Versions of AdmissionReview that are answered.
@@ -32,6 +32,7 @@ type review struct {
 	namespace   string
 	operation   operation
 	object, old object
+	before      map[string]string // the texts of the images of old by their paths, once somebody asked
 	requested   bool
 	complete    bool // it was read to its end, and has a namespace as the API server meant it
 }
@@ -195,6 +196,8 @@ func (d *decoder) check(r *review) error {
 		return fmt.Errorf("apiVersion %q: want %s or %s", r.apiVersion, reviewV1, reviewV1beta1)
 	case r.kind.kind == "":
 		return errors.New("the request names no kind")
+	case !namespaceName(r.namespace):
+		return errors.New("the request's namespace has no name that a namespace can have")
 	}
 	switch r.operation {
 	case deletion, connection:
@@ -221,6 +224,14 @@ func (d *decoder) check(r *review) error {
 	return nil
 }
 
+// namespaceName reports whether a namespace can have a name (RFC 1123), or there is none.
+func namespaceName(name string) bool {
+	const longest = 63
+	return len(name) <= longest && strings.IndexFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	}) < 0
+}
+
 func walkLate(k kind, o *object) (err error) {
 	if o.given() && !o.walked {
 		o.images, err = imagesOf(&scanner{data: o.raw}, k.place)
@@ -235,13 +246,27 @@ func (r *review) unchanged() bool {
 	if r.operation != update || !r.old.given() || !r.old.walked || len(r.object.images) != len(r.old.images) {
 		return false
 	}
-	for _, i := range r.object.images {
-		if !slices.ContainsFunc(r.old.images, i.same) {
+	for i := range r.object.images {
+		if !r.kept(i) {
 			return false
 		}
 	}
 	return true
 }
 
-// same reports whether two images stand in the same place with the same text.
-func (i Image) same(other Image) bool { return i.Path == other.Path && i.Text == other.Text }
+// kept reports whether the object before had an image of the object in the same place with the same text. Mostly it comes as the same one;
+// an object can have so many images that looking at all for each would take too long.
+func (r *review) kept(i int) bool {
+	image := &r.object.images[i]
+	if i < len(r.old.images) && r.old.images[i].Path == image.Path {
+		return r.old.images[i].Text == image.Text
+	}
+	if r.before == nil {
+		r.before = make(map[string]string, len(r.old.images))
+		for _, old := range r.old.images {
+			r.before[old.Path] = old.Text
+		}
+	}
+	text, found := r.before[image.Path]
+	return found && text == image.Text
+}
