@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ const (
 	maxRequestHeader     = 64 << 10 // bytes of all headers of a request
 	maxInFlight          = 512      // requests at once, beside probes and metrics
 	defaultHeaderTimeout = 5 * time.Second
+	bodyTimeout          = 10 * time.Second // for a request's body
 	defaultReadTimeout   = 30 * time.Second // beside the time to decide
 	defaultWriteTimeout  = 30 * time.Second // beside the time to decide
 	idleClientTimeout    = 2 * time.Minute
@@ -130,7 +132,7 @@ func (s *server) handler(routes map[string]http.Handler) http.Handler {
 			own[pattern] = h
 			continue
 		}
-		mux.Handle(pattern, s.recovering(h, s.bounded(h)))
+		mux.Handle(pattern, s.recovering(h, s.bounded(h, hurried(h, bodyTimeout))))
 	}
 	for pattern, h := range own {
 		mux.Handle(pattern, s.recovering(h, h))
@@ -152,8 +154,34 @@ func refuse(h http.Handler, w http.ResponseWriter, r *http.Request, status int, 
 	answerError(w, status, text)
 }
 
+// hurried gives a request's body a time of its own: who sends it drop by drop holds a place for which others are sent away.
+func hurried(h http.Handler, limit time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connection := http.NewResponseController(w)
+		if connection.SetReadDeadline(time.Now().Add(limit)) == nil { // else it is no connection
+			r.Body = &hurriedBody{ReadCloser: r.Body, whole: func() { _ = connection.SetReadDeadline(time.Time{}) }}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// hurriedBody lifts the deadline when the body is there: the answer has a time of its own.
+type hurriedBody struct {
+	io.ReadCloser
+	whole func()
+}
+
+// Read implements io.Reader.
+func (b *hurriedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.whole()
+	}
+	return n, err
+}
+
 // bounded lets so many requests in at once, and sends the others away: what waits in memory helps nobody.
-func (s *server) bounded(h http.Handler) http.Handler {
+func (s *server) bounded(h, inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.inFlight.Add(-1)
 		if s.inFlight.Add(1) > maxInFlight {
@@ -164,7 +192,7 @@ func (s *server) bounded(h http.Handler) http.Handler {
 		}
 		s.metrics.requests.Inc()
 		defer s.metrics.requests.Dec()
-		h.ServeHTTP(w, r)
+		inner.ServeHTTP(w, r)
 	})
 }
 
