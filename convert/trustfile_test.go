@@ -372,10 +372,20 @@ func TestT43_FilesAreLimited(t *testing.T) {
 
 // CSE-2: an image that no repository is about is denied in the words that users know.
 func TestCSE2_NoRepositoryMatched(t *testing.T) {
-	r := importedOne(t, []repository{{`^registry[.]example/`, 0, true, "https://n.example"}}, false)
+	r := importedOne(t, []repository{{`^registry[.]example/.*`, 0, true, "https://n.example"}}, false)
 	p, _ := parsed(t, r.Policy)
 	rule, _, err := p.Match(policy.Query{Ref: image.MustParse("other.example/app:1")})
 	if err != nil || rule == nil || rule.Deny != "No repository matched" {
 		t.Errorf("got %+v, %v", rule, err)
+	}
+}
+
+// CSE-3: where trust is disabled, images are allowed as they are named: nobody's word is asked for, and so nothing is pinned by it.
+func TestCSE3_TrustDisabled(t *testing.T) {
+	r := importedOne(t, []repository{{`^registry[.]example/.*`, 0, false, ""}}, false)
+	p, authorities := parsed(t, r.Policy)
+	rule, _, err := p.Match(policy.Query{Ref: image.MustParse("registry.example/app:1")})
+	if err != nil || rule == nil || rule.Allow == "" || rule.Require != nil || len(authorities) > 0 {
+		t.Errorf("got %+v, %v, authorities %v", rule, err, authorities)
 	}
 }

@@ -107,22 +107,33 @@ func TestT32_CSE31_DIA34_UnsignedAnywhere(t *testing.T) {
 	}
 }
 
-func TestT33_T34_CSE34_NothingInTheObjectIsTrusted(t *testing.T) {
+func TestT33_WhoMakesAnObjectIsNotBelieved(t *testing.T) {
 	for name, metadata := range map[string]string{
-		"owner":       `"ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"x","uid":"7","controller":true}]`,
-		"annotations": `"annotations":{"opa-notary-connector.sighup.io/processed":"true","assay.dev/verdict":"allowed"}`,
-		"labels":      `"labels":{"sighup.io/webhook":"ignore","assay.dev/exempt":"true"}`,
-		"namespace":   `"namespace":"kube-system"`,
+		"owner":     `"ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"x","uid":"7","controller":true}]`,
+		"labels":    `"labels":{"sighup.io/webhook":"ignore","assay.dev/exempt":"true"}`,
+		"namespace": `"namespace":"kube-system"`,
 	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(c *Config) { c.Exempt = []string{"kube-system"}; c.SighupAnnotation = true })
-			for _, path := range []string{"/validate", "/mutate"} {
-				got := l.post(t, path, reviewOf(change{object: `{"metadata":{` + metadata + `},"spec":{"containers":[{"image":"` + bad + `"}]}}`}))
-				if got.Response.Allowed {
-					t.Errorf("%s: got an object that is allowed", path)
-				}
-			}
-		})
+		t.Run(name, func(t *testing.T) { wantDeniedWith(t, metadata) })
+	}
+}
+
+func TestT34_VerdictsInAnnotationsAreNotRead(t *testing.T) {
+	wantDeniedWith(t, `"annotations":{"assay.dev/verdict":"allowed"}`)
+}
+
+func TestCSE34_TheMarkIsNotRead(t *testing.T) {
+	wantDeniedWith(t, `"annotations":{"opa-notary-connector.sighup.io/processed":"true"}`)
+}
+
+// wantDeniedWith wants a bad image denied whatever its object says of itself.
+func wantDeniedWith(t *testing.T, metadata string) {
+	t.Helper()
+	l := newLab(t, func(c *Config) { c.Exempt = []string{"kube-system"}; c.SighupAnnotation = true })
+	for _, path := range []string{"/validate", "/mutate"} {
+		got := l.post(t, path, reviewOf(change{object: `{"metadata":{` + metadata + `},"spec":{"containers":[{"image":"` + bad + `"}]}}`}))
+		if got.Response.Allowed {
+			t.Errorf("%s: got an object that is allowed", path)
+		}
 	}
 }
 

@@ -46,8 +46,8 @@ func FuzzReview(f *testing.F) {
 			return
 		}
 		var full struct{ Request map[string]json.RawMessage }
-		if err := json.Unmarshal(body, &full); err != nil {
-			t.Skip()
+		if json.Unmarshal(body, &full) != nil {
+			return // it takes keys in other case for the same, as the API server does not
 		}
 		var all []string
 		for _, i := range r.object.images {
@@ -55,8 +55,8 @@ func FuzzReview(f *testing.F) {
 		}
 		var want []string
 		var object any
-		if err := json.Unmarshal(full.Request["object"], &object); err != nil {
-			t.Skip()
+		if json.Unmarshal(full.Request["object"], &object) != nil {
+			return // there is none
 		}
 		for _, list := range []string{"containers", "initContainers", "ephemeralContainers", "volumes"} {
 			want = append(want, listed(object, list)...)
