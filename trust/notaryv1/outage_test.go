@@ -38,6 +38,15 @@ func (w *world) decideFrom(a *authority, src trust.Source, ref image.Ref) ([]tru
 	return proofs, err
 }
 
+// bridging is a world that serves a repository and bridges outages of its server for a while.
+func bridging(r *notarytest.Repository, grace time.Duration) *world {
+	o := pinned(r)
+	o.OfflineGrace = grace
+	w := newWorld(o)
+	w.serve(r)
+	return w
+}
+
 // CSE-29: with the server down what was seen counts until the grace or the timestamp ends, whichever is sooner, also in another process.
 func TestCSE29_OfflineGrace(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -57,10 +66,7 @@ func TestCSE29_OfflineGrace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRepository()
-			o := pinned(r)
-			o.OfflineGrace = c.grace
-			w := newWorld(o)
-			w.serve(r)
+			w := bridging(r, c.grace)
 			if _, err := w.decide(t, w.authority(t), app); err != nil {
 				t.Fatal(err)
 			}
@@ -101,10 +107,7 @@ func TestCSE29_OfflineGrace(t *testing.T) {
 // CSE-29: what is bridged ends with the grace, also if it was found before.
 func TestCSE29_TheGraceEndsAfterItWasFound(t *testing.T) {
 	r := newRepository()
-	o := pinned(r)
-	o.OfflineGrace = day
-	w := newWorld(o)
-	w.serve(r)
+	w := bridging(r, day)
 	a := w.authority(t)
 	if _, err := w.decide(t, a, app); err != nil {
 		t.Fatal(err)
@@ -147,10 +150,7 @@ func TestT46_AFaultBesideANotFound(t *testing.T) {
 // The grace is counted from the server's last answer, not from the last news.
 func TestOfflineGraceBeginsWithTheLastAnswer(t *testing.T) {
 	r := newRepository()
-	o := pinned(r)
-	o.OfflineGrace = 2 * time.Hour
-	w := newWorld(o)
-	w.serve(r)
+	w := bridging(r, 2*time.Hour)
 	a := w.authority(t)
 	for range 5 {
 		if _, err := w.decide(t, a, app); err != nil {
@@ -195,10 +195,7 @@ func TestOutageOfWhatWasNotSeen(t *testing.T) {
 // T28: what is bridged is held against the floors as well.
 func TestT28_ABridgedAnswerIsNoFloor(t *testing.T) {
 	r := newRepository()
-	o := pinned(r)
-	o.OfflineGrace = day
-	w := newWorld(o)
-	w.serve(r)
+	w := bridging(r, day)
 	if _, err := w.decide(t, w.authority(t), app); err != nil {
 		t.Fatal(err)
 	}
@@ -243,10 +240,7 @@ func TestCSE30_AServerThatHangs(t *testing.T) {
 func TestCSE30_AServerThatHangsIsBridged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRepository()
-		o := pinned(r)
-		o.OfflineGrace = day
-		w := newWorld(o)
-		w.serve(r)
+		w := bridging(r, day)
 		a := w.authority(t)
 		if _, err := w.decide(t, a, app); err != nil {
 			t.Fatal(err)
