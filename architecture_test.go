@@ -40,7 +40,7 @@ var house = map[string]row{
 	"trust":                      {may: []string{"image"}},
 	"trust/certificate":          {may: []string{"image", "trust"}, owns: []string{"github.com/sigstore/timestamp-authority", "github.com/digitorus"}},
 	"trust/sigstore":             {may: []string{"image", "trust", "trust/sigstore/material", "trust/sigstore/statement"}, owns: append([]string{"github.com/google/certificate-transparency-go", "github.com/in-toto/attestation", "github.com/secure-systems-lab/go-securesystemslib", "github.com/maypok86/otter", "golang.org/x/sync/errgroup"}, sigstore...)},
-	"trust/sigstore/material":    {may: []string{"trust"}, owns: append([]string{"github.com/theupdateframework/go-tuf"}, sigstore...)},
+	"trust/sigstore/material":    {may: []string{"trust"}, owns: append([]string{"github.com/theupdateframework/go-tuf", "github.com/gofrs/flock"}, sigstore...)},
 	"trust/sigstore/statement":   {may: []string{"image", "trust"}, owns: []string{"cel.dev/cel-go"}},
 	"trust/notaryv1":             {may: []string{"image", "trust"}, owns: []string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}},
 	"trust/notaryv1/notarytest":  {may: []string{"image"}},
