@@ -15,6 +15,9 @@ type Source struct {
 	// ReadFile returns the content of a file that a section names, relative to the document's own folder. It should stop reading
 	// behind MaxFile bytes. nil: sections cannot name files.
 	ReadFile func(name string) ([]byte, error)
+	// Object says that Data is an object as the API server of a cluster has it: Name is its kind and name, what only the cluster says about it
+	// (its status, and all of its metadata but its name and namespace) is left out of account, and errors have no line.
+	Object bool
 }
 
 // Parse reads one policy document of at most MaxPolicy bytes and checks all of it but the sections of the authorities, which belong

@@ -14,6 +14,7 @@ import (
 type Policy struct {
 	File        string // where it was read from, for messages
 	Name        string
+	Namespace   string // of a NamespaceTrustPolicy, which speaks about nothing else; "" for a TrustPolicy
 	Mode        Mode
 	Scope       Scope
 	Unmatched   Unmatched

@@ -93,9 +93,13 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	if err != nil {
 		return err
 	}
-	namespaces, err := cluster.Open(o.kubeconfig, s.log)
+	api, err := cluster.Open(o.kubeconfig, s.log)
 	if err != nil {
 		return withHint(usageError("%w", err), "--kubeconfig names a file; without it, Assay must run in a pod with a service account")
+	}
+	namespaces, err := api.Namespaces()
+	if err != nil {
+		return usageError("%w", err)
 	}
 	exempt := o.exemptNamespaces()
 	h, err := kubernetes.New(kubernetes.Config{

@@ -1,54 +1,33 @@
-// Package cluster is what the point kubernetes knows of the cluster that it stands in: the labels of namespaces, kept by a watch.
+// Package cluster is what the point kubernetes knows of the cluster that it stands in.
 //
 // It is apart from the point, which is decided by bytes and values, because of the weight of Kubernetes' client.
 package cluster
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 )
 
-// requestTimeout bounds the one request for a namespace that the watch has not told of yet.
-const requestTimeout = 2 * time.Second
-
-var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-
-// Namespaces knows the labels of all namespaces. It needs to be allowed to get, list and watch them, and nothing else.
-type Namespaces struct {
-	client   metadata.Interface
-	informer cache.SharedIndexInformer
+// Cluster is the way to one API server. Everything that this package knows of the cluster is made from it.
+type Cluster struct {
+	config *rest.Config
+	log    *slog.Logger
 }
 
-// Open prepares the watch. kubeconfig is the name of a file; without one, the pod's service account is used. Kubernetes' client logs for the
-// whole process, and does so to log.
-func Open(kubeconfig string, log *slog.Logger) (*Namespaces, error) {
+// Open prepares the way. kubeconfig is the name of a file; without one, the pod's service account is used. Kubernetes' client logs for the
+// whole process, and does so to log. Nothing is asked yet.
+func Open(kubeconfig string, log *slog.Logger) (*Cluster, error) {
 	klog.SetSlogLogger(log)
 	config, err := load(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
 	config.UserAgent = "assay"
-	client, err := metadata.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("client of Kubernetes: %w", err)
-	}
-	informer := cache.NewSharedIndexInformer(listWatch(client), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
-	if err := informer.SetTransform(onlyLabels); err != nil {
-		return nil, fmt.Errorf("watch of namespaces: %w", err)
-	}
-	return &Namespaces{client: client, informer: informer}, nil
+	return &Cluster{config: config, log: log}, nil
 }
 
 func load(kubeconfig string) (*rest.Config, error) {
@@ -64,52 +43,4 @@ func load(kubeconfig string) (*rest.Config, error) {
 		return nil, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
 	}
 	return config, nil
-}
-
-// Run watches until ctx ends.
-func (n *Namespaces) Run(ctx context.Context) { n.informer.RunWithContext(ctx) }
-
-// Ready reports whether all namespaces were seen once.
-func (n *Namespaces) Ready() bool { return n.informer.HasSynced() }
-
-// Labels returns the labels of a namespace. It is an error not to know them: before the first list is there, and for a namespace of
-// which neither the watch nor the API server knows.
-func (n *Namespaces) Labels(ctx context.Context, namespace string) (map[string]string, error) {
-	if !n.Ready() {
-		return nil, errors.New("the namespaces of the cluster are not known yet")
-	}
-	found, exists, err := n.informer.GetStore().GetByKey(namespace)
-	if err != nil {
-		return nil, err
-	}
-	if exists {
-		return labels(found)
-	}
-	// A namespace and the first pods in it are often made in one go, and the watch is a moment behind.
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	fresh, err := n.client.Resource(namespaces).Get(ctx, namespace, metav1.GetOptions{})
-	if err != nil {
-		return nil, err
-	}
-	return fresh.Labels, nil
-}
-
-func labels(object any) (map[string]string, error) {
-	m, err := meta.Accessor(object)
-	if err != nil {
-		return nil, err
-	}
-	return m.GetLabels(), nil
-}
-
-// onlyLabels drops what nobody asks for, so that large annotations of namespaces are not kept in memory.
-func onlyLabels(object any) (any, error) {
-	full, ok := object.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return object, nil
-	}
-	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion, Labels: full.Labels,
-	}}, nil
 }
