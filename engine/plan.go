@@ -103,6 +103,7 @@ func compile(policies []*policy.Policy, formats []trust.Format) (*plan, error) {
 		}
 		p.policies = append(p.policies, one)
 	}
+	clusterFirst(p.policies)
 	return p, errors.Join(errs...)
 }
 
