@@ -134,14 +134,19 @@ func (anyNamespace) Labels(context.Context, string) (map[string]string, error) {
 func TestT25_AnotherDigestIsVouchedFor(t *testing.T) {
 	const index = "r.example/app@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	const child = "r.example/app@" + digest
+	const multi = "r.example/app:multi" // a tag of the index
 	say := func(req engine.Request) engine.Verdict {
 		v := engine.Verdict{Image: req.Image, Allowed: true, Decision: engine.Decision{Policy: "production", Mode: "enforce", Outcome: engine.Allowed}}
 		if req.Image != child {
 			v.Pin = child
 		}
+		v.Child = req.Image == multi
 		return v
 	}
-	deployment := change{group: "apps", kind: "Deployment", object: `{"spec":{"template":{"spec":{"containers":[{"name":"a","image":"` + index + `"}]}}}}`}
+	deploymentOf := func(image string) change {
+		return change{group: "apps", kind: "Deployment", object: `{"spec":{"template":{"spec":{"containers":[{"name":"a","image":"` + image + `"}]}}}}`}
+	}
+	deployment := deploymentOf(index)
 	tests := []struct {
 		name, path string
 		pin        Pin
@@ -154,6 +159,10 @@ func TestT25_AnotherDigestIsVouchedFor(t *testing.T) {
 		{"nothing is pinned", "/mutate", PinNever, change{object: pod(index)}, false},
 		{"a tag, which can move anyway", "/validate", PinPods, change{object: pod("r.example/app:1")}, true},
 		{"what makes pods", "/validate", PinPods, deployment, true},
+		{"a tag of the index: it is put in its place", "/mutate", PinPods, change{object: pod(multi)}, true},
+		{"a tag of the index: nobody put it in its place", "/validate", PinPods, change{object: pod(multi)}, false},
+		{"a tag of the index: nothing is pinned", "/mutate", PinNever, change{object: pod(multi)}, false},
+		{"a tag of the index in what makes pods", "/validate", PinPods, deploymentOf(multi), true},
 		{"an image that an update leaves as it was", "/mutate", PinPods, change{operation: "UPDATE", object: pod(index, child), old: pod(index)}, false},
 	}
 	for _, test := range tests {
