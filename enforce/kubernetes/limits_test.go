@@ -3,8 +3,11 @@ package kubernetes
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -195,5 +198,43 @@ func TestT32_AnotherShapeIsUnreadable(t *testing.T) {
 	}
 	if got := l.validate(t, change{object: `{"spec":{"initContainers":null,"containers":[{"image":"r.example/good:1"}],"volumes":[{"image":null}]}}`}); !got.Response.Allowed {
 		t.Errorf("nulls: got %+v", got.Response)
+	}
+}
+
+// A request that something before the point sends away is a denial all the same: failurePolicy can be Ignore, and then everything else
+// allows.
+func TestT43_WhatIsSentAwayIsDenied(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.DIA = true })
+	whole := reviewOf(change{object: pod(good)})
+	refuse := func(method, path string, body io.Reader) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		l.Refuse(w, httptest.NewRequest(method, path, body), http.StatusServiceUnavailable, "too many requests at once")
+		return w
+	}
+	for _, path := range []string{"/validate?timeout=5s", "/mutate", "/verify"} {
+		for name, body := range map[string]io.Reader{"whole": bytes.NewReader(whole), "large": io.MultiReader(bytes.NewReader(whole[:len(whole)-100]), &endless{})} {
+			w := refuse(http.MethodPost, path, body)
+			var got reply
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK {
+				t.Fatalf("%s, %s: got %d %s", path, name, w.Code, w.Body)
+			}
+			if got.Response.UID != "uid-1" || got.Response.Allowed || got.Response.Status.Code != 503 || got.Response.Status.Message != "too many requests at once" {
+				t.Errorf("%s, %s: got %+v", path, name, got)
+			}
+		}
+	}
+	stream := &endless{}
+	if refuse(http.MethodPost, "/validate", stream); stream.read > maxHead {
+		t.Errorf("got %d bytes read, want no more than %d", stream.read, maxHead)
+	}
+	for _, w := range []*httptest.ResponseRecorder{
+		refuse(http.MethodPost, "/validate", strings.NewReader("no review")), refuse(http.MethodGet, "/validate", nil), refuse(http.MethodPost, "/echo", nil),
+	} {
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "too many") {
+			t.Errorf("got %d %s", w.Code, w.Body)
+		}
+	}
+	if len(l.asked) > 0 {
+		t.Error("somebody was asked")
 	}
 }
