@@ -77,6 +77,9 @@ func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, er
 		if labels, err = h.config.Namespaces.Labels(ctx, r.namespace); err != nil {
 			return nil, err
 		}
+		if labels == nil {
+			labels = map[string]string{} // it is known that there are none
+		}
 	}
 	requests := make([]engine.Request, 0, min(len(r.object.images), enforce.MaxImages+1))
 	for _, i := range r.object.images {
