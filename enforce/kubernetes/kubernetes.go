@@ -28,7 +28,7 @@ import (
 const (
 	MaxReview      = 8 << 20                // bytes of a review: an object, the one before, and what stands around them
 	MaxObject      = 3 << 20                // bytes of an object
-	smallReview    = 1 << 20                // bytes that a review may have without waiting for others
+	smallReview    = 256 << 10              // bytes that a review may have without waiting for others
 	maxLarge       = 16                     // larger reviews that are read and decided about at once
 	defaultTimeout = 10 * time.Second       // where the API server does not say how long it waits
 	minMargin      = 250 * time.Millisecond // a decider that does not heed its deadline is waited for a moment more
