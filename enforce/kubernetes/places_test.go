@@ -73,6 +73,8 @@ func TestCustomKinds(t *testing.T) {
 		{"each member", []string{"/spec/parts/*"}, `{"spec":{"parts":{"a/b":"r.example/a:1","c~d":"r.example/b:1"}}}`,
 			[]Image{{"/spec/parts/a~1b", "", "r.example/a:1"}, {"/spec/parts/c~0d", "", "r.example/b:1"}}, ""},
 		{"a member with a slash in its name", []string{"/spec/a~1b"}, `{"spec":{"a/b":"r.example/a:1"}}`, []Image{{"/spec/a~1b", "", "r.example/a:1"}}, ""},
+		{"a set of jobs", []string{"/spec/replicatedJobs/*/template/spec/template"},
+			`{"spec":{"replicatedJobs":[{"name":"w","template":{"spec":{"template":{"spec":` + podWithAll + `}}}}]}}`, imagesBelow("/spec/replicatedJobs/0/template/spec/template/spec"), ""},
 		{"a path that leads nowhere", []string{"/spec/imge"}, `{"spec":{"image":"r.example/a:1"}}`, nil, "no image at /spec/imge"},
 		{"one that may", []string{"/spec/image?"}, `{"spec":{}}`, []Image{}, ""},
 		{"a number", []string{"/spec/image"}, `{"spec":{"image":7}}`, nil, "/spec/image: want the name of an image, not a number"},
