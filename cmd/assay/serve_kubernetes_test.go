@@ -245,6 +245,23 @@ func TestT43_TooManyReviewsAreDenied(t *testing.T) {
 	}
 }
 
+// A panic that the point itself does not catch is a denial as well.
+func TestT47_ABugBeforeThePointIsADenial(t *testing.T) {
+	s := &server{metrics: newServerMetrics(), log: newTestLog()}
+	h, err := kubernetes.New(kubernetes.Config{Point: &enforce.Point{Decider: nobody{}}, Namespaces: nobody{}})
+	must(t, err)
+	w := newRecorder()
+	s.handler(map[string]http.Handler{"/mutate": broken{h}}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/mutate", strings.NewReader(
+		`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u"}}`)))
+	if got := w.Body.String(); !strings.Contains(got, `"uid":"u","allowed":false`) || !strings.Contains(got, `"code":500`) {
+		t.Errorf("got %d %s", w.Code, got)
+	}
+}
+
+type broken struct{ *kubernetes.Handler }
+
+func (broken) ServeHTTP(http.ResponseWriter, *http.Request) { panic("broken") }
+
 // nobody breaks down when it is asked.
 type nobody struct{}
 
