@@ -93,7 +93,7 @@ func least(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var in needed
-	if err := json.Unmarshal(body, &in); err == nil && len(in.Request.Object.Spec.Containers) == 0 {
+	if err = json.Unmarshal(body, &in); err == nil && len(in.Request.Object.Spec.Containers) == 0 {
 		err = errors.New("no containers")
 	}
 	if err != nil {

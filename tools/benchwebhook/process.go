@@ -99,17 +99,3 @@ func (p *process) cpu() (time.Duration, error) {
 	system, err := strconv.ParseInt(fields[12], 10, 64)
 	return time.Duration(user+system) * tick, err
 }
-
-// memory is what the server holds in memory, in bytes.
-func (p *process) memory() (int64, error) {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.command.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(content))
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("/proc: %q", content)
-	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize()), err
-}
