@@ -11,6 +11,9 @@ import (
 	"github.com/assay-dev/assay/trust"
 )
 
+// Formats look for it by this interface.
+var _ trust.OfNamespace = (*policy.Section)(nil)
+
 // plan is the policies with their authorities made. It does not change.
 type plan struct {
 	policies []*planned
