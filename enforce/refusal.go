@@ -148,6 +148,9 @@ func cut(s string, limit int) string {
 // Plain makes foreign text harmless for a terminal, a log and the reader: no controls, no line breaks that could pass for lines of ours,
 // nothing that turns the direction of writing.
 func Plain(s string) string {
+	if printable(s) {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
@@ -157,4 +160,14 @@ func Plain(s string) string {
 		}
 		return '\uFFFD'
 	}, s)
+}
+
+// printable reports whether s is printable ASCII, as nearly all names are.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

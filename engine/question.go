@@ -72,9 +72,37 @@ func (q *question) decide(p *plan, req Request) Verdict {
 	if o, found := q.outright(p, req); found {
 		return q.combine([]opinion{o}, nil)
 	}
+	vague := p.unclear(req.Request)
+	if vague != nil && vague.Mode == policy.Enforce {
+		return q.vague(vague, req)
+	}
 	var few [2]opinion
 	opinions, unheard := q.opinions(p, req, few[:0])
-	return q.combine(opinions, unheard)
+	v := q.combine(opinions, unheard)
+	if vague != nil && v.Policy == "" { // it could be the one that speaks
+		return q.vague(vague, req)
+	}
+	return v
+}
+
+// unclear returns a policy of which nobody can say whether it speaks about a request; one that enforces, if there is such a one.
+func (p *plan) unclear(r policy.Request) (found *planned) {
+	for _, one := range p.policies {
+		switch {
+		case !one.Unclear(r):
+		case one.Mode == policy.Enforce:
+			return one
+		case found == nil:
+			found = one
+		}
+	}
+	return found
+}
+
+// vague is the verdict where it cannot be told whether a policy speaks about the request. Nobody is asked: the policy could forbid that.
+func (q *question) vague(p *planned, req Request) Verdict {
+	err := fmt.Errorf("%s: policy %s chooses namespaces by their labels, and those of %s are not known here", q.ref, p.Name, req.Namespace)
+	return Verdict{Decision: Decision{Policy: p.Name, Mode: p.Mode.String(), Outcome: CouldNotTell, Reason: err.Error()}, cause: err}
 }
 
 // outright returns the opinion of a policy that denies by the image's name alone, where several policies are asked: no other policy may

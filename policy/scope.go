@@ -38,12 +38,28 @@ type Expression struct {
 type Request struct {
 	Point           string // enforcement point
 	Namespace       string
-	NamespaceLabels map[string]string
-	HasNamespace    bool // whether the request is about a namespace at all
+	NamespaceLabels map[string]string // nil: nobody knows them; a namespace without any has an empty map
+	HasNamespace    bool              // whether the request is about a namespace at all
 }
 
-// InScope reports whether p speaks about a request. A policy that names namespaces does not speak about a request without one.
+// InScope reports whether p speaks about a request. A policy that names namespaces does not speak about a request without one, and one that
+// chooses them by labels not about one whose labels nobody knows, see Unclear.
 func (p *Policy) InScope(r Request) bool {
+	if !p.fits(r) {
+		return false
+	}
+	n := p.Scope.Namespaces
+	return n == nil || n.Selector == nil || r.NamespaceLabels != nil && n.Selector.matches(r.NamespaceLabels)
+}
+
+// Unclear reports whether nobody can say if p speaks about a request: p chooses namespaces by labels, and those of this one are not known.
+func (p *Policy) Unclear(r Request) bool {
+	n := p.Scope.Namespaces
+	return n != nil && n.Selector != nil && r.NamespaceLabels == nil && p.fits(r)
+}
+
+// fits reports whether p speaks about a request, as far as labels have no say in it.
+func (p *Policy) fits(r Request) bool {
 	if len(p.Scope.Points) > 0 && !slices.Contains(p.Scope.Points, r.Point) {
 		return false
 	}
@@ -58,10 +74,7 @@ func (p *Policy) InScope(r Request) bool {
 		return false
 	}
 	fits := func(glob string) bool { return image.Glob(glob, r.Namespace) }
-	if len(n.Names) > 0 && !slices.ContainsFunc(n.Names, fits) {
-		return false
-	}
-	return n.Selector == nil || n.Selector.matches(r.NamespaceLabels)
+	return len(n.Names) == 0 || slices.ContainsFunc(n.Names, fits)
 }
 
 func (s *Selector) matches(labels map[string]string) bool {

@@ -67,6 +67,39 @@ func TestInScope(t *testing.T) {
 	}
 }
 
+// A namespace whose labels nobody knows is not one without labels: it cannot be told whether a selector takes it.
+func TestUnclear(t *testing.T) {
+	known := map[string]string{}
+	tests := []struct {
+		name, scope string
+		yes, no     []Request
+	}{
+		{"a selector", "namespaces: {selector: {matchExpressions: [{key: ignored, operator: DoesNotExist}]}}",
+			[]Request{{HasNamespace: true, Namespace: "a"}}, []Request{{}, {HasNamespace: true, NamespaceLabels: known}}},
+		{"names beside it", "namespaces: {names: [a], selector: {matchLabels: {env: prod}}}",
+			[]Request{{HasNamespace: true, Namespace: "a"}}, []Request{{HasNamespace: true, Namespace: "b"}}},
+		{"points beside it", "points: [api], namespaces: {selector: {matchLabels: {env: prod}}}",
+			[]Request{{HasNamespace: true, Point: "api"}}, []Request{{HasNamespace: true, Point: "cli"}}},
+		{"names alone", "namespaces: {names: [a]}", nil, []Request{{HasNamespace: true, Namespace: "a"}}},
+		{"nothing", "points: [api]", nil, []Request{{HasNamespace: true, Point: "api"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := mustParse(t, goodHead+"spec:\n  rules: [{images: [\"**\"], deny: x}]\n  scope: {"+tt.scope+"}\n")
+			for _, r := range tt.yes {
+				if !p.Unclear(r) || p.InScope(r) {
+					t.Errorf("%+v: got unclear %v, in scope %v", r, p.Unclear(r), p.InScope(r))
+				}
+			}
+			for _, r := range tt.no {
+				if p.Unclear(r) {
+					t.Errorf("%+v is unclear", r)
+				}
+			}
+		})
+	}
+}
+
 // T38: a policy cannot slip out of its scope by words that nobody knows, or by a scope that restricts nothing.
 func TestT38_UnknownScopeIsRefused(t *testing.T) {
 	for _, scope := range []string{

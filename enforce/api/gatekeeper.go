@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
@@ -21,7 +23,7 @@ type providerRequest struct {
 	} `json:"request"`
 }
 
-// providerResponse is the answer: an item for each key, or an error about all of them.
+// providerResponse is the answer: an item for each key, and an error about all of them where there is something else to say.
 type providerResponse struct {
 	APIVersion string         `json:"apiVersion"`
 	Kind       string         `json:"kind"`
@@ -72,28 +74,34 @@ func (p *Point) gatekeeper(q *request) answer {
 		requests[i].Image, requests[i].Point = keys[i], Name
 	}
 	verdicts := p.config.Point.Decide(q.Context(), q.id, requests...)
-	items := make([]providerItem, len(keys))
-	for i := range keys {
-		items[i] = itemOf(keys[i], &verdicts[i])
-	}
-	return answer{status: http.StatusOK, body: provided(providerResult{Items: items}), images: len(items)}
+	return answer{status: http.StatusOK, body: provided(resultOf(keys, verdicts)), images: len(keys)}
 }
 
-// itemOf turns a verdict into an item under exactly the key that was asked for.
-func itemOf(key string, v *engine.Verdict) providerItem {
-	switch enforce.Of(v) {
-	case enforce.Yes:
-		name := v.Pin
-		if name == "" {
-			name = key
+// maxUntold is how many images are named of which nothing could be told.
+const maxUntold = 3
+
+// resultOf has an item for each image that was decided about. Gatekeeper remembers items, errors as well as values, for minutes; what could
+// not be told must be asked again, and so has none: it is an error of the whole answer, of which nothing is remembered.
+func resultOf(keys []string, verdicts []engine.Verdict) providerResult {
+	var r providerResult
+	var untold []string
+	for i := range keys {
+		switch v := &verdicts[i]; enforce.Of(v) {
+		case enforce.Yes:
+			r.Items = append(r.Items, providerItem{Key: keys[i], Value: &providerValue{Allowed: true, Image: cmp.Or(v.Pin, keys[i])}})
+		case enforce.CannotTell:
+			untold = append(untold, "could not tell, try again: "+enforce.Reason(v))
+		case enforce.Bug:
+			untold = append(untold, "bug in assay: "+enforce.Reason(v))
+		default:
+			r.Items = append(r.Items, providerItem{Key: keys[i], Error: enforce.Reason(v)})
 		}
-		return providerItem{Key: key, Value: &providerValue{Allowed: true, Image: name}}
-	case enforce.CannotTell:
-		return providerItem{Key: key, Error: "could not tell, try again: " + enforce.Reason(v)}
-	case enforce.Bug:
-		return providerItem{Key: key, Error: "bug in assay: " + enforce.Reason(v)}
 	}
-	return providerItem{Key: key, Error: enforce.Reason(v)}
+	if more := len(untold) - maxUntold; more > 0 {
+		untold = append(untold[:maxUntold], fmt.Sprintf("and %d more images", more))
+	}
+	r.SystemError = strings.Join(untold, "; ")
+	return r
 }
 
 // provided is a whole answer. The same question can have another answer a moment later, so it is never called idempotent.

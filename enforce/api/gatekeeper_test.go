@@ -48,7 +48,7 @@ func TestGatekeeperSuite(t *testing.T) {
 			}
 			var a providerAnswer
 			if err := json.Unmarshal([]byte(r.body), &a); err != nil || len(a.Response.Items) != 1 || a.Response.Items[0].Key != name {
-				return enforcetest.Answer{Text: r.body}
+				return enforcetest.Answer{Text: name + ": " + a.Response.SystemError + r.body}
 			}
 			item := a.Response.Items[0]
 			yes := a.Response.SystemError == "" && item.Value != nil && item.Value.Allowed
@@ -152,5 +152,42 @@ func TestT40_RefusalsAreInTheWordsOfTheDialect(t *testing.T) {
 		if w.Code != http.StatusServiceUnavailable || w.Body.String() != want || w.Header().Get("X-Request-ID") != "me" {
 			t.Errorf("%s: got %d %s %v", pattern, w.Code, w.Body, w.Header())
 		}
+	}
+}
+
+// Gatekeeper remembers items for minutes, errors too. What could not be told is no item, so that it is asked again; what was told is one.
+func TestT46_WhatCouldNotBeToldIsNotRemembered(t *testing.T) {
+	p := &enforce.Point{Decider: deciderFunc(func(_ context.Context, req engine.Request) engine.Verdict {
+		v := engine.Verdict{Image: req.Image, Decision: engine.Decision{Reason: req.Image + " says so"}}
+		switch {
+		case strings.Contains(req.Image, "good"):
+			v.Allowed = true
+		case strings.Contains(req.Image, "down"):
+			v.Outcome = engine.CouldNotTell
+		case strings.Contains(req.Image, "broken"):
+			panic("broken")
+		}
+		return v
+	})}
+	ask := func(keys ...string) (items []string, systemError string) {
+		r := mustPost(t, server(t, api.Config{Point: p, Gatekeeper: true}).URL+"/gatekeeper", providerQuestion(keys...))
+		var a providerAnswer
+		if err := json.Unmarshal([]byte(r.body), &a); err != nil || r.status != 200 {
+			t.Fatal(r.status, r.body)
+		}
+		for _, item := range a.Response.Items {
+			items = append(items, item.Key)
+		}
+		return items, a.Response.SystemError
+	}
+	items, told := ask("r.example/good", "r.example/down", "r.example/bad")
+	if d := cmp.Diff([]string{"r.example/good", "r.example/bad"}, items); d != "" || told != "could not tell, try again: r.example/down says so" {
+		t.Errorf("got %v, %q", items, told)
+	}
+	if items, told = ask("r.example/broken"); len(items) > 0 || !strings.Contains(told, "bug in assay") {
+		t.Errorf("got %v, %q", items, told)
+	}
+	if items, told = ask("r.example/down/1", "r.example/down/2", "r.example/down/3", "r.example/down/4"); len(items) > 0 || !strings.HasSuffix(told, "; and 1 more images") {
+		t.Errorf("got %v, %q", items, told)
 	}
 }
