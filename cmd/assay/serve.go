@@ -182,23 +182,42 @@ func policyWarnings(policies []*policy.Policy) []string {
 }
 
 // record logs a verdict as one line, and counts it.
-func (s *server) record(requestID string, req engine.Request, v *engine.Verdict) {
+func (s *server) record(o *enforce.Occasion, req engine.Request, v *engine.Verdict) {
 	s.metrics.observe(v)
 	level := slog.LevelInfo
 	if m := enforce.Of(v); m == enforce.CannotTell || m == enforce.Bug {
 		level = slog.LevelWarn
 	}
 	fields := []slog.Attr{
-		slog.String("requestId", requestID), slog.String("asked", req.Point), slog.String("namespace", logged(req.Namespace)),
+		slog.String("requestId", o.RequestID), slog.String("asked", req.Point), slog.String("namespace", logged(req.Namespace)),
 		slog.String("image", logged(v.Image)), slog.String("digest", v.Digest.String()), slog.String("verdict", enforce.Of(v).String()),
 		slog.String("outcome", v.Outcome.String()), slog.String("mode", v.Mode), slog.String("policy", v.Policy), slog.String("rule", v.Rule),
 		slog.String("reason", logged(v.Reason)), slog.Bool("cached", v.Cached), slog.Float64("durationMs", milliseconds(v.Duration.Total)),
 	}
+	fields = append(fields, about(o, req.Image)...)
 	var bug *engine.BugError
 	if errors.As(v.Err(), &bug) {
 		fields = append(fields, slog.String("stack", string(bug.Stack)))
 	}
 	s.log.LogAttrs(context.Background(), level, "verdict", fields...)
+}
+
+// about is what a line of the log says of the request beside the image; what the point does not know is not there.
+func about(o *enforce.Occasion, image string) []slog.Attr {
+	fields := make([]slog.Attr, 0, 5)
+	add := func(key, text string) {
+		if text != "" {
+			fields = append(fields, slog.String(key, logged(text)))
+		}
+	}
+	add("user", o.User)
+	add("operation", o.Operation)
+	add("kind", o.Kind)
+	add("name", o.Name)
+	if o.Containers != nil {
+		add("containers", o.Containers(image))
+	}
+	return fields
 }
 
 // maxLogged is how much of a text of somebody else's stands in a line of the log, in bytes: whoever names images must not fill disks, nor

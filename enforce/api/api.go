@@ -120,6 +120,10 @@ type request struct {
 	client string
 }
 
+func (q *request) occasion() *enforce.Occasion {
+	return &enforce.Occasion{RequestID: q.id, User: q.client}
+}
+
 // failure is an answer without verdicts.
 type failure struct {
 	status int

@@ -71,7 +71,7 @@ func (p *Point) gatekeeper(q *request) answer {
 	for i := range keys {
 		requests[i].Image, requests[i].Point = keys[i], Name
 	}
-	verdicts := p.config.Point.Decide(q.Context(), q.id, requests...)
+	verdicts := p.config.Point.DecideFor(q.Context(), q.occasion(), requests...)
 	items := make([]providerItem, len(keys))
 	for i := range keys {
 		items[i] = itemOf(keys[i], &verdicts[i])

@@ -41,7 +41,7 @@ func (h *Handler) decide(ctx context.Context, body []byte, r *review, pin bool) 
 		return refusal(http.StatusServiceUnavailable, fmt.Sprintf(
 			"could not tell which policies hold in namespace %s: %v\nnext: try again when the cause is gone", r.namespace, err))
 	}
-	verdicts := h.config.Point.Decide(ctx, enforce.RequestID(r.uid), requests...)
+	verdicts := h.config.Point.DecideFor(ctx, r.occasion(), requests...)
 	return h.judge(r, requests, verdicts, pin)
 }
 
@@ -92,6 +92,37 @@ func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, er
 		requests = append(requests, q)
 	}
 	return requests, nil
+}
+
+// maxContainers is how many containers of one image are named in the record.
+const maxContainers = 16
+
+// occasion is what the record says of a review beside its images.
+func (r *review) occasion() *enforce.Occasion {
+	return &enforce.Occasion{
+		RequestID: enforce.RequestID(r.uid), User: r.user, Operation: string(r.operation), Kind: r.kind.String(), Name: r.name,
+		Containers: r.containers,
+	}
+}
+
+// containers names the containers and volumes that have an image.
+func (r *review) containers(image string) string {
+	var names string
+	count := 0
+	for i := range r.object.images {
+		one := &r.object.images[i]
+		if one.Text != image || one.Container == "" {
+			continue
+		}
+		if count++; count > maxContainers {
+			return names + ",…"
+		}
+		if names != "" {
+			names += ","
+		}
+		names += one.Container
+	}
+	return names
 }
 
 // judge turns the verdicts into the answer. This is the one place where verdicts become admission.
