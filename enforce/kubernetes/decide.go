@@ -150,6 +150,7 @@ func (h *Handler) judge(r *review, requests []engine.Request, verdicts []engine.
 		}
 		a.tell(i, v)
 	}
+	h.notice(r, byText, refused, pin)
 	if len(refused) > 0 || len(verdicts) != len(requests) {
 		a.refuse(refused)
 		return a
