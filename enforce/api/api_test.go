@@ -35,7 +35,7 @@ var points = []string{"kubernetes", "api"}
 func server(t *testing.T, c api.Config) *httptest.Server {
 	t.Helper()
 	c.Points = points
-	if c.Tokens == nil && c.ClientCertificates == nil {
+	if c.Tokens == nil && c.ClientCertificates == nil && c.TokenReview == nil {
 		c.InsecureNoAuth = true
 	}
 	p, err := api.New(c)
