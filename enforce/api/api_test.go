@@ -414,6 +414,7 @@ func TestOpenAPI(t *testing.T) {
 		mustPost(t, s.URL+"/v1/verdicts", `{}`),
 		mustPost(t, s.URL+"/v1/verdicts", `{"images":["`+strings.Repeat("a", 2<<20)+`"]}`),
 		mustPost(t, closed.URL+"/v1/verdicts", `{}`),
+		newReviewLab(t, nil).ask(t, "jane"),
 		mustPost(t, broken.URL+"/v1/verdicts", `{"images":["a"]}`),
 		{overloaded.Code, overloaded.Header(), overloaded.Body.String()},
 	} {
