@@ -97,6 +97,9 @@ func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, er
 // maxContainers is how many containers of one image are named in the record.
 const maxContainers = 16
 
+// fewImages is how many images are looked through for each of them; of more a table is made.
+const fewImages = 32
+
 // occasion is what the record says of a review beside its images.
 func (r *review) occasion() *enforce.Occasion {
 	return &enforce.Occasion{
@@ -107,22 +110,32 @@ func (r *review) occasion() *enforce.Occasion {
 
 // containers names the containers and volumes that have an image.
 func (r *review) containers(image string) string {
-	var names string
-	count := 0
-	for i := range r.object.images {
-		one := &r.object.images[i]
-		if one.Text != image || one.Container == "" {
-			continue
+	if len(r.object.images) > fewImages {
+		if r.users == nil {
+			r.users = map[string][]string{}
+			for i := range r.object.images {
+				one := &r.object.images[i]
+				if names := r.users[one.Text]; one.Container != "" && len(names) <= maxContainers {
+					r.users[one.Text] = append(names, one.Container)
+				}
+			}
 		}
-		if count++; count > maxContainers {
-			return names + ",…"
-		}
-		if names != "" {
-			names += ","
-		}
-		names += one.Container
+		return listed(r.users[image])
 	}
-	return names
+	var names []string
+	for i := range r.object.images {
+		if one := &r.object.images[i]; one.Text == image && one.Container != "" {
+			names = append(names, one.Container)
+		}
+	}
+	return listed(names)
+}
+
+func listed(names []string) string {
+	if len(names) > maxContainers {
+		return strings.Join(names[:maxContainers], ",") + ",…"
+	}
+	return strings.Join(names, ",")
 }
 
 // judge turns the verdicts into the answer. This is the one place where verdicts become admission.

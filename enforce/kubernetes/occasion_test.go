@@ -1,7 +1,11 @@
 package kubernetes
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
@@ -24,5 +28,32 @@ func TestTheRecordSaysWhoAskedAndWhatAbout(t *testing.T) {
 	}
 	if len(got) != len(want) || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// T47: the record of very many images costs no more than it has lines.
+func TestT47_ContainersOfVeryManyImages(t *testing.T) {
+	var r review
+	for i := range 50_000 {
+		r.object.images = append(r.object.images, Image{Text: "r.example/a" + strconv.Itoa(i%25_000), Container: "c" + strconv.Itoa(i)})
+	}
+	for i := range 17 {
+		r.object.images = append(r.object.images, Image{Text: "r.example/many", Container: "m" + strconv.Itoa(i)}, Image{Text: "r.example/many"})
+	}
+	start := time.Now()
+	for i := range 25_000 {
+		if got, want := r.containers("r.example/a"+strconv.Itoa(i)), fmt.Sprintf("c%d,c%d", i, i+25_000); got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got := r.containers("r.example/many"); !strings.HasSuffix(got, ",m15,…") || strings.Count(got, ",") != maxContainers {
+		t.Errorf("got %q", got)
+	}
+	few := review{object: object{images: r.object.images[50_000:50_010]}}
+	if got, want := few.containers("r.example/many"), "m0,m1,m2,m3,m4"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -35,7 +35,8 @@ type review struct {
 	user        string // who asks, as the API server knows them
 	dryRun      bool
 	object, old object
-	before      map[string]string // the texts of the images of old by their paths, once somebody asked
+	users       map[string][]string // the containers by the texts of their images, where there are many and somebody asked
+	before      map[string]string   // the texts of the images of old by their paths, once somebody asked
 	requested   bool
 	complete    bool // it was read to its end, and has a namespace as the API server meant it
 }
