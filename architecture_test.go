@@ -31,6 +31,9 @@ var points = []string{"image", "engine", "enforce"}
 // sigstore is the libraries that the format and its trust material share.
 var sigstore = []string{"github.com/sigstore/sigstore-go", "github.com/sigstore/sigstore", "github.com/sigstore/protobuf-specs", "google.golang.org/protobuf"}
 
+// tracing is what spans are made of. What becomes of them is the business of the command alone.
+var tracing = []string{"go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes"}
+
 // house is the import table of docs/design: the reason why an outage of a format's library, or a change of the policy's syntax, has
 // one place to be mended.
 var house = map[string]row{
@@ -50,7 +53,7 @@ var house = map[string]row{
 	"trust/trusttest":            {may: []string{"image", "trust"}},
 	"registry":                   {may: []string{"image", "trust"}, owns: []string{"oras.land/oras-go"}},
 	"registry/registrytest":      {may: []string{"image", "registry"}, owns: []string{"github.com/google/go-containerregistry"}},
-	"engine":                     {may: []string{"image", "policy", "trust"}, owns: []string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}},
+	"engine":                     {may: []string{"image", "policy", "trust"}, owns: append([]string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}, tracing...)},
 	"engine/shared":              {may: []string{"image", "policy", "trust", "engine"}},
 	"convert":                    {may: []string{"image", "policy"}},
 	"workload":                   {may: []string{"image"}},
@@ -66,7 +69,7 @@ var house = map[string]row{
 	"sign":                       {may: []string{"image", "trust", "trust/certificate"}, owns: []string{"github.com/digitorus/timestamp"}},
 	"sign/local":                 {may: []string{"image", "trust", "trust/certificate", "sign"}, owns: []string{"github.com/youmark/pkcs8", "golang.org/x/crypto/ssh"}},
 	"sign/vault":                 {may: []string{"image", "trust", "trust/certificate", "sign"}, owns: []string{"github.com/hashicorp/vault/api"}},
-	"cmd/assay":                  {may: []string{"*"}, owns: []string{"github.com/spf13", "github.com/jedib0t/go-pretty", "golang.org/x/term", "github.com/prometheus/client_golang"}},
+	"cmd/assay":                  {may: []string{"*"}, owns: []string{"github.com/spf13", "github.com/jedib0t/go-pretty", "golang.org/x/term", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	"e2e":                        {},
 	"examples":                   {},
 	"tools/benchratio":           {},

@@ -34,6 +34,7 @@ func TestStories(t *testing.T) {
 			"ca":          cmdCA,
 			"capture":     cmdCapture,
 			"certificate": cmdCertificate,
+			"collector":   cmdCollector,
 			"digest":      cmdDigest,
 			"dockerd":     cmdDockerd,
 			"eventually":  cmdEventually,
@@ -67,6 +68,7 @@ type world struct {
 	vault      *vault
 	notary     *notary
 	kubernetes *kubernetes
+	collector  *collector
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started
 	tuf        *tufRepository

@@ -37,18 +37,36 @@ var _ Decider = (*engine.Engine)(nil)
 type Point struct {
 	Decider Decider
 	Timeout time.Duration // for all images of one request; 0 is DefaultTimeout
-	// Record is told each verdict before Decide returns, by the goroutine that called it. It must not keep v. nil: nobody is told.
-	Record func(requestID string, req engine.Request, v *engine.Verdict)
+	// Record is told each verdict before Decide returns, by the goroutine that called it. It must keep neither o nor v. nil: nobody is
+	// told.
+	Record func(o *Occasion, req engine.Request, v *engine.Verdict)
+}
+
+// Occasion is what a point knows of a request beside its images, for the record. Nothing is decided by it. The texts are those of whoever
+// asked, and as long as they made them.
+type Occasion struct {
+	RequestID string
+	User      string // who asked, where somebody vouches for that: the API server, a certificate, a token
+	Operation string // what is to be done to the object, in the protocol's word
+	Kind      string // of the object
+	Name      string // of the object; its namespace is in the requests
+	// Containers names the containers that would run an image, as it was asked about. nil: the point knows of none.
+	Containers func(image string) string
 }
 
 // Decide decides about the images of one request side by side, under one deadline. The verdicts are in the order of the requests and
 // exactly as many. A panic becomes a verdict of the outcome Bug; an image without an answer in time gets CouldNotTell, and a decider
 // that does not heed ctx is left behind. More than MaxImages are denied, all of them, and the decider is not asked.
 func (p *Point) Decide(ctx context.Context, requestID string, requests ...engine.Request) []engine.Verdict {
+	return p.DecideFor(ctx, &Occasion{RequestID: requestID}, requests...)
+}
+
+// DecideFor is Decide for a point that knows more of the request than its id.
+func (p *Point) DecideFor(ctx context.Context, o *Occasion, requests ...engine.Request) []engine.Verdict {
 	verdicts := p.decide(ctx, requests)
 	if p.Record != nil {
 		for i := range verdicts {
-			p.Record(requestID, requests[i], &verdicts[i])
+			p.Record(o, requests[i], &verdicts[i])
 		}
 	}
 	return verdicts

@@ -25,6 +25,7 @@ func (e *Engine) recall(a *authority, ref image.Ref, now time.Time) (*finding, b
 func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, ref image.Ref) finding {
 	ref = a.about(ref)
 	key := a.asked(ref)
+	ctx, span := e.span(ctx, "authority")
 	f, err := e.asking.do(ctx, key, e.config.Timeout, func(ctx context.Context) (finding, error) {
 		if f, found := e.recall(a, ref, e.config.Now()); found { // who was asked a moment ago has answered
 			return *f, nil
@@ -36,8 +37,9 @@ func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, re
 		return f, nil
 	})
 	if err != nil {
-		return finding{standing: Unclear, err: err}
+		f = finding{standing: Unclear, err: err}
 	}
+	heard(span, a, &f)
 	return f
 }
 
@@ -53,16 +55,18 @@ func (e *Engine) examine(ctx context.Context, src trust.Source, a *authority, re
 // prove finds evidence until it suffices, or all of it, and checks it. The time of a check is one instant.
 func (e *Engine) prove(ctx context.Context, src trust.Source, a *authority, ref image.Ref) ([]trust.Proof, error) {
 	if a.searcher == nil {
-		evidence, err := a.Find(ctx, src, ref)
+		evidence, err := e.find(ctx, src, a, ref)
 		if err != nil {
 			return nil, err
 		}
 		now := e.config.Now()
-		proofs, err := check(a, ref, evidence, now)
+		proofs, err := e.check(ctx, a, ref, evidence, now)
 		return proofs, a.remember(ctx, ref, evidence, now, err)
 	}
-	s := search{authority: a, ref: ref, now: e.config.Now()}
-	evidence, err := a.searcher.Search(ctx, src, ref, s.enough)
+	finding, span := e.span(ctx, "find")
+	s := search{engine: e, ctx: finding, authority: a, ref: ref, now: e.config.Now()}
+	evidence, err := a.searcher.Search(finding, src, ref, s.enough)
+	ended(span, err)
 	switch {
 	case s.bug != nil:
 		return nil, s.bug
@@ -71,8 +75,15 @@ func (e *Engine) prove(ctx context.Context, src trust.Source, a *authority, ref 
 	case s.proofs != nil:
 		return s.proofs, a.remember(ctx, ref, s.evidence, s.now, nil)
 	}
-	proofs, err := check(a, ref, evidence, s.now)
+	proofs, err := e.check(ctx, a, ref, evidence, s.now)
 	return proofs, a.remember(ctx, ref, evidence, s.now, err)
+}
+
+func (e *Engine) find(ctx context.Context, src trust.Source, a *authority, ref image.Ref) (trust.Evidence, error) {
+	ctx, span := e.span(ctx, "find")
+	evidence, err := a.Find(ctx, src, ref)
+	ended(span, err)
+	return evidence, err
 }
 
 // remember has an authority keep what evidence said of the past, if its check came to an answer, which is err. It returns err, or why
@@ -89,6 +100,8 @@ func (a *authority) remember(ctx context.Context, ref image.Ref, ev trust.Eviden
 
 // search is a look for evidence under way that ends as soon as something suffices.
 type search struct {
+	engine    *Engine
+	ctx       context.Context // of the search, for its spans
 	authority *authority
 	ref       image.Ref
 	now       time.Time
@@ -105,7 +118,7 @@ func (s *search) enough(ev trust.Evidence) (yes bool) {
 			s.bug, yes = &BugError{Value: v, Stack: debug.Stack()}, true
 		}
 	}()
-	proofs, err := check(s.authority, s.ref, ev, s.now)
+	proofs, err := s.engine.check(s.ctx, s.authority, s.ref, ev, s.now)
 	if err != nil {
 		return false
 	}
@@ -117,8 +130,10 @@ func (s *search) enough(ev trust.Evidence) (yes bool) {
 }
 
 // check has an authority check evidence. Each of its proofs must be sound, and there must be one.
-func check(a *authority, ref image.Ref, ev trust.Evidence, now time.Time) ([]trust.Proof, error) {
-	proofs, err := a.Check(ref, ev, now)
+func (e *Engine) check(ctx context.Context, a *authority, ref image.Ref, ev trust.Evidence, now time.Time) (proofs []trust.Proof, err error) {
+	_, span := e.span(ctx, "check")
+	defer func() { ended(span, err) }()
+	proofs, err = a.Check(ref, ev, now)
 	if err != nil {
 		return nil, err
 	}

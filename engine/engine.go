@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
@@ -51,6 +52,9 @@ type Config struct {
 	// Observe is told each verdict at the end of its Decide, also that of a bug. It is called by many goroutines at once, and holds
 	// up the answer. nil: nobody is told.
 	Observe func(*Verdict)
+
+	// Tracer gets a span for each decision and for its phases, with names of images in them. nil: nothing is traced.
+	Tracer trace.Tracer
 }
 
 // Engine decides about images. It is safe for concurrent use.
@@ -157,6 +161,7 @@ type Request struct {
 // Verdict.Err. A panic of a format or a library is caught and denies.
 func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	start := e.config.Now()
+	ctx, span := e.span(ctx, "decide")
 	defer func() {
 		if caught := recover(); caught != nil {
 			bug := &BugError{Value: caught, Stack: debug.Stack()}
@@ -165,6 +170,9 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 		v.Duration.Total = e.config.Now().Sub(start)
 		if e.config.Observe != nil {
 			e.observe(v)
+		}
+		if e.config.Tracer != nil {
+			traced(span, req, v)
 		}
 	}()
 	parsed, err := e.parse(req.Image)

@@ -216,7 +216,8 @@ func (q *question) resolve() (image.Digest, error) {
 		return t.digest, nil
 	}
 	q.cached = false
-	return e.naming.do(q.deadline(), ref, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
+	ctx, span := e.span(q.deadline(), "resolve")
+	d, err := e.naming.do(ctx, ref, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
 		if t, found := e.tags.GetIfPresent(ref); found && e.config.Now().Before(t.until) { // it was asked a moment ago
 			return t.digest, nil
 		}
@@ -232,4 +233,6 @@ func (q *question) resolve() (image.Digest, error) {
 		}
 		return d.Digest, nil
 	})
+	ended(span, err)
+	return d, err
 }

@@ -119,7 +119,8 @@ func (e *Engine) recallTag(key answerKey, now time.Time) (tagged, bool) {
 func (e *Engine) name(ctx context.Context, src trust.Source, a *authority, ref image.Ref) (image.Digest, error) {
 	ref = ref.Pinned(image.Digest{})
 	key := a.asked(ref)
-	return e.signing.do(ctx, key, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
+	ctx, span := e.span(ctx, "name")
+	d, err := e.signing.do(ctx, key, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
 		if t, found := e.recallTag(key, e.config.Now()); found { // who was asked a moment ago has answered
 			return t.digest, t.err
 		}
@@ -132,4 +133,6 @@ func (e *Engine) name(ctx context.Context, src trust.Source, a *authority, ref i
 		}
 		return d, err
 	})
+	ended(span, err)
+	return d, err
 }

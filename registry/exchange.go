@@ -173,7 +173,12 @@ func bare(u *url.URL) string {
 }
 
 // attempt makes one exchange over the wire and reads its body whole, within RequestTimeout and r.limit.
-func (c *Client) attempt(ctx context.Context, e *endpoint, r request, u *url.URL, authorization string) (answer, error) {
+func (c *Client) attempt(ctx context.Context, e *endpoint, r request, u *url.URL, authorization string) (a answer, err error) {
+	if c.config.Trace != nil {
+		traced, end := c.config.Trace(ctx, r.method, bare(u))
+		defer func() { end(a.status, err) }()
+		ctx = traced
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.config.RequestTimeout, errNoAnswer)
 	defer cancel()
 	var body io.Reader
@@ -195,7 +200,7 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, r request, u *url.URL
 		return answer{}, causeOf(ctx, err)
 	}
 	defer resp.Body.Close()
-	a := answer{status: resp.StatusCode, header: resp.Header, length: resp.ContentLength}
+	a = answer{status: resp.StatusCode, header: resp.Header, length: resp.ContentLength}
 	a.body, err = readBody(resp, r)
 	return a, causeOf(ctx, err)
 }

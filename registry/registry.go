@@ -57,6 +57,9 @@ type Config struct {
 	// Transport takes the place of every connection, and with it of guard and TLS settings. It is for tests of wire faults only;
 	// nil is the real one.
 	Transport http.RoundTripper
+	// Trace is told when an exchange begins, by its method and its URL without query, and gets the context for it; the function that it
+	// returns is told how the exchange ended, with status 0 where there was no answer. nil: nobody is told.
+	Trace func(ctx context.Context, method, url string) (context.Context, func(status int, err error))
 	// RequestTimeout bounds one attempt of one request, its body included; 0 is 10 seconds. The context bounds everything as well.
 	RequestTimeout time.Duration
 	// Retries is the number of extra attempts after 429, 502, 503, 504 and broken connections; 0 is 2, negative is none. Retry-After is

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
@@ -123,6 +124,7 @@ type peers struct {
 	keeper  *material.Keeper // nil: none
 	seen    notaryv1.Store   // nil: in memory
 	timeout time.Duration    // of one decision; 0 is the default
+	tracer  trace.Tracer     // nil: nothing is traced
 }
 
 // newEngine makes the engine for policies that were loaded, and prints what their authorities warn of.
@@ -147,6 +149,7 @@ func (a *app) makeEngine(policies []*policy.Policy, p peers) (*engine.Engine, er
 		Tags:    p.source,
 		Now:     a.now,
 		Timeout: p.timeout,
+		Tracer:  p.tracer,
 	})
 	if err != nil {
 		return nil, usageError("%w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +18,8 @@ type registryOptions struct {
 	app          *app
 	settings     string
 	dockerConfig string
-	guarded      bool // loopback registries need settings that allow them: others name the images
+	trace        func(ctx context.Context, method, url string) (context.Context, func(int, error)) // nil: nobody is told of requests
+	guarded      bool                                                                              // loopback registries need settings that allow them: others name the images
 }
 
 // registryFlags adds the flags about registries to a command.
@@ -55,6 +57,7 @@ func (o *registryOptions) clientOf(r *reading) (*registry.Client, error) {
 		DockerConfig: o.dockerFolder(),
 		LoopbackHTTP: !o.guarded,
 		UserAgent:    "assay/" + versionText(),
+		Trace:        o.trace,
 	})
 	if err != nil {
 		return nil, usageError("%w", err)

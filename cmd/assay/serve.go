@@ -47,6 +47,7 @@ type serveOptions struct {
 	plainHTTP  bool
 	timeout    time.Duration
 	drainDelay time.Duration
+	trace      traceOptions
 }
 
 // serveFlags adds the flags that all servers share; listen is the default of --listen.
@@ -62,6 +63,7 @@ func (a *app) serveFlags(cmd *cobra.Command, listen string) *serveOptions {
 	f.BoolVar(&o.plainHTTP, "insecure-plain-http", false, "serve without TLS")
 	f.DurationVar(&o.timeout, "timeout", enforce.DefaultTimeout, "how long one request with all its images may take")
 	f.DurationVar(&o.drainDelay, "drain-delay", 0, "how long to go on listening after SIGTERM, while /readyz says that the end is near")
+	o.trace.flags(f)
 	o.registries = a.registryFlags(cmd)
 	o.registries.guarded = true
 	stateFlag(cmd, &o.stateDir)
@@ -86,7 +88,7 @@ func (o *serveOptions) check() error {
 	case o.drainDelay < 0:
 		return usageError("--drain-delay %v: want 0 or more", o.drainDelay)
 	}
-	return nil
+	return o.trace.check()
 }
 
 // server is what all servers share: one engine whose policies, registries and trust material are kept current, and what is told of it.
@@ -103,6 +105,7 @@ type server struct {
 	watches  []*watched
 	ready    readiness
 	inFlight atomic.Int64
+	tracing  *tracing // nil: none
 
 	// point is what the point decides with: its verdicts are logged and counted.
 	point *enforce.Point
@@ -113,6 +116,10 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	s := &server{app: a, options: o, name: name, metrics: newServerMetrics(), source: &currentClient{}}
 	s.log = slog.New(slog.NewJSONHandler(a.stderr, nil)).With("point", name)
 	var err error
+	if s.tracing, err = o.trace.open(context.Background(), name, s.log); err != nil {
+		return nil, err
+	}
+	o.registries.trace = s.tracing.registryTrace()
 	if s.keeper, err = a.keeper(); err != nil {
 		return nil, err
 	}
@@ -145,6 +152,7 @@ func (s *server) loadPolicies(r *reading) error {
 	if s.engine == nil {
 		s.engine, err = s.app.makeEngine(policies, peers{
 			source: s.source, keeper: s.keeper, seen: s.app.seenIn(s.options.stateDir), timeout: s.options.timeout,
+			tracer: s.tracing.engineTracer(),
 		})
 	} else {
 		err = s.engine.Use(policies)
@@ -182,23 +190,42 @@ func policyWarnings(policies []*policy.Policy) []string {
 }
 
 // record logs a verdict as one line, and counts it.
-func (s *server) record(requestID string, req engine.Request, v *engine.Verdict) {
+func (s *server) record(o *enforce.Occasion, req engine.Request, v *engine.Verdict) {
 	s.metrics.observe(v)
 	level := slog.LevelInfo
 	if m := enforce.Of(v); m == enforce.CannotTell || m == enforce.Bug {
 		level = slog.LevelWarn
 	}
 	fields := []slog.Attr{
-		slog.String("requestId", requestID), slog.String("asked", req.Point), slog.String("namespace", logged(req.Namespace)),
+		slog.String("requestId", o.RequestID), slog.String("asked", req.Point), slog.String("namespace", logged(req.Namespace)),
 		slog.String("image", logged(v.Image)), slog.String("digest", v.Digest.String()), slog.String("verdict", enforce.Of(v).String()),
 		slog.String("outcome", v.Outcome.String()), slog.String("mode", v.Mode), slog.String("policy", v.Policy), slog.String("rule", v.Rule),
 		slog.String("reason", logged(v.Reason)), slog.Bool("cached", v.Cached), slog.Float64("durationMs", milliseconds(v.Duration.Total)),
 	}
+	fields = append(fields, about(o, req.Image)...)
 	var bug *engine.BugError
 	if errors.As(v.Err(), &bug) {
 		fields = append(fields, slog.String("stack", string(bug.Stack)))
 	}
 	s.log.LogAttrs(context.Background(), level, "verdict", fields...)
+}
+
+// about is what a line of the log says of the request beside the image; what the point does not know is not there.
+func about(o *enforce.Occasion, image string) []slog.Attr {
+	fields := make([]slog.Attr, 0, 5)
+	add := func(key, text string) {
+		if text != "" {
+			fields = append(fields, slog.String(key, logged(text)))
+		}
+	}
+	add("user", o.User)
+	add("operation", o.Operation)
+	add("kind", o.Kind)
+	add("name", o.Name)
+	if o.Containers != nil {
+		add("containers", o.Containers(image))
+	}
+	return fields
 }
 
 // maxLogged is how much of a text of somebody else's stands in a line of the log, in bytes: whoever names images must not fill disks, nor
@@ -215,4 +242,7 @@ func logged(s string) string {
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // close lets go of what a server that does not run any more holds.
-func (s *server) close() { s.source.use(nil) }
+func (s *server) close() {
+	s.source.use(nil)
+	s.tracing.close()
+}

@@ -20,13 +20,14 @@ type serveAPIOptions struct {
 	rate      int
 	connector bool
 	keeper    bool // serve Gatekeeper
+	review    reviewOptions
 }
 
 const serveAPIHelp = `Serve verdicts over HTTP: POST /v1/verdicts {"images": ["registry.example/app:1"]}
 answers with one verdict for each image, GET /v1/openapi.json describes it.
 
-Who may ask is said by --client-ca, --tokens, or both, of which one suffices.
-Without either, --insecure-no-auth answers everybody; beside --insecure-plain-http on
+Who may ask is said by --client-ca, --tokens, --token-review, or several of them,
+of which one suffices. Without any, --insecure-no-auth answers everybody; beside --insecure-plain-http on
 a loopback address it need not be said.
 `
 
@@ -36,6 +37,9 @@ const serveAPIExamples = `  # with client certificates
   # with tokens: a file with lines "NAME sha256:HEX"
   printf 'ci sha256:%s\n' "$(printf %s "$TOKEN" | sha256sum | cut -d' ' -f1)" > tokens
   assay serve api --policy policies/ --tls-cert tls.crt --tls-key tls.key --tokens tokens
+
+  # in a cluster, for a service account that asks with "kubectl create token deployer -n ci --audience assay"
+  assay serve api --policy policies/ --tls-cert tls.crt --tls-key tls.key --token-review --token-user system:serviceaccount:ci:deployer
 
   # beside OPA in one pod, in the place of container-signature-enforcer
   assay serve api --policy policies/ --listen 127.0.0.1:8080 --insecure-plain-http --opa-connector`
@@ -53,6 +57,7 @@ func (a *app) serveAPICommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.tokens, "tokens", "", "`FILE` with the SHA-256 of bearer tokens that may ask, \"NAME sha256:HEX\" a line; read again when it changes")
 	f.BoolVar(&o.noAuth, "insecure-no-auth", false, "answer everybody who can connect, except pages in browsers")
+	o.review.flags(f)
 	f.IntVar(&o.rate, "rate", api.DefaultRate, "how many images a second a client may ask about")
 	f.BoolVar(&o.connector, "opa-connector", false, "serve /checkImage and /healthz as container-signature-enforcer's connector does")
 	f.BoolVar(&o.keeper, "gatekeeper", false, "serve /gatekeeper as a provider of external data for Gatekeeper")
@@ -77,6 +82,9 @@ func (a *app) serveAPI(ctx context.Context, o *serveAPIOptions) error {
 	}
 	if o.clientCA != "" {
 		c.ClientCertificates = s.identity.counts
+	}
+	if c.TokenReview, err = o.review.open(s.log); err != nil {
+		return err
 	}
 	if o.tokens != "" {
 		c.Tokens = &api.Tokens{}
@@ -104,22 +112,27 @@ func (o *serveAPIOptions) loadTokens(r *reading, t *api.Tokens) error {
 
 // checkAccess refuses command lines that do not say who may ask.
 func (o *serveAPIOptions) checkAccess() error {
-	known := o.clientCA != "" || o.tokens != ""
+	if err := o.review.check(); err != nil {
+		return err
+	}
 	switch {
-	case known && o.noAuth:
-		return usageError("--insecure-no-auth beside --client-ca or --tokens: choose")
-	case !known && !o.everybody():
-		return withHint(usageError("who may ask?"), "give --client-ca, --tokens or both, or --insecure-no-auth for everybody who can connect")
+	case o.known() && o.noAuth:
+		return usageError("--insecure-no-auth beside --client-ca, --tokens or --token-review: choose")
+	case !o.known() && !o.everybody():
+		return withHint(usageError("who may ask?"), "give --client-ca, --tokens or --token-review, or --insecure-no-auth for everybody who can connect")
 	case o.rate < 1:
 		return usageError("--rate %d: want 1 or more", o.rate)
 	}
 	return nil
 }
 
+// known reports whether clients have to be known.
+func (o *serveAPIOptions) known() bool { return o.clientCA != "" || o.tokens != "" || o.review.on }
+
 // everybody reports whether no client has to be known: where that is asked for by name, or where nobody but this host can connect, without
 // TLS, which is asked for by name as well.
 func (o *serveAPIOptions) everybody() bool {
-	if o.clientCA != "" || o.tokens != "" {
+	if o.known() {
 		return false
 	}
 	return o.noAuth || o.plainHTTP && isLoopback(o.listen)

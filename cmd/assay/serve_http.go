@@ -132,7 +132,7 @@ func (s *server) handler(routes map[string]http.Handler) http.Handler {
 			own[pattern] = h
 			continue
 		}
-		mux.Handle(pattern, s.recovering(h, s.bounded(h, hurried(h, bodyTimeout))))
+		mux.Handle(pattern, s.tracing.handler(pattern, s.recovering(h, s.bounded(h, hurried(h, bodyTimeout)))))
 	}
 	for pattern, h := range own {
 		mux.Handle(pattern, s.recovering(h, h))

@@ -30,6 +30,7 @@ type serveKubernetesOptions struct {
 	unknownKinds bool
 	sighup       bool
 	dia          bool
+	events       bool
 }
 
 const serveKubernetesHelp = `Serve the admission webhook of a Kubernetes cluster. Every image of an object is
@@ -73,6 +74,7 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	f.BoolVar(&o.unknownKinds, "insecure-allow-unknown-kinds", false, "allow objects of kinds of which nobody said where their images are")
 	f.BoolVar(&o.sighup, "sighup-annotation", false, "mark new objects as container-signature-enforcer does; the mark is never read")
 	f.BoolVar(&o.dia, "dia-paths", false, "answer at DIA's /verify and /echo as well")
+	f.BoolVar(&o.events, "events", false, "write Events about what was refused, and about what policies that warn or audit would refuse; needs to create and patch events")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
 		return a.serveKubernetes(cmd.Context(), o)
@@ -101,11 +103,15 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	if err != nil {
 		return usageError("%w", err)
 	}
+	events, err := s.events(api, o)
+	if err != nil {
+		return usageError("%w", err)
+	}
 	exempt := o.exemptNamespaces()
 	h, err := kubernetes.New(kubernetes.Config{
 		Point: s.point, Namespaces: namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
 		InsecureAllowUnknownKinds: o.unknownKinds, SighupAnnotation: o.sighup, DIA: o.dia,
-		Refused: s.metrics.refuse, Log: s.log,
+		Refused: s.metrics.refuse, Log: s.log, Events: events,
 	})
 	if err != nil {
 		return usageError("%w", err)
@@ -114,6 +120,9 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	watch.Go(func() { namespaces.Run(watching) })
+	if events != nil {
+		watch.Go(func() { events.Run(watching) })
+	}
 	defer watch.Wait()
 	defer stop()
 	served := &webhook{Handler: h, server: s}
@@ -122,6 +131,18 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 		routes["/verify"], routes["/echo"] = served, served
 	}
 	return s.run(ctx, routes)
+}
+
+// events tells people in the cluster of refusals, where that is wanted.
+func (s *server) events(api *cluster.Cluster, o *serveKubernetesOptions) (*kubernetes.Events, error) {
+	if !o.events {
+		return nil, nil
+	}
+	writer, err := api.Events(kubernetes.ErrNoEvent)
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewEvents(writer, s.metrics.event, s.log, s.app.now), nil
 }
 
 // webhook is the point as it is served. It lets nobody in without a client certificate that counts, where there is an authority for them.

@@ -70,7 +70,7 @@ func answerStatus(w http.ResponseWriter, code int, reason string) {
 func (r *running) admitted(namespace, image string, headers ...string) (bool, string) {
 	r.t.Helper()
 	_, _, body := r.ask("/validate?timeout=5s", fmt.Sprintf(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"group":"",`+
-		`"version":"v1","kind":"Pod"},"namespace":%q,"operation":"CREATE","object":{"spec":{"containers":[{"name":"a","image":%q}]}}}}`, namespace, image), headers...)
+		`"version":"v1","kind":"Pod"},"name":"x","userInfo":{"username":"jane"},"namespace":%q,"operation":"CREATE","object":{"spec":{"containers":[{"name":"a","image":%q}]}}}}`, namespace, image), headers...)
 	var got struct {
 		Response struct {
 			UID     string
@@ -119,6 +119,12 @@ func TestT35_T36_NamespacesComeFromTheCluster(t *testing.T) {
 	}
 	if ok, text := r.admitted("new", image); ok || !strings.Contains(text, "could not tell") {
 		t.Errorf("a namespace that nobody knows: got allowed %v: %s", ok, text)
+	}
+	line := r.log.find("verdict")
+	for field, want := range map[string]any{"namespace": "bank", "user": "jane", "operation": "CREATE", "kind": "Pod", "name": "x", "containers": "a"} {
+		if line[field] != want {
+			t.Errorf("log: %s: got %v, want %v", field, line[field], want)
+		}
 	}
 	if !r.metric(`assay_requests_refused_total{reason="namespace-unknown"} 1`) {
 		t.Error("it was not counted")

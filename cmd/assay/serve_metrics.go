@@ -18,6 +18,7 @@ type serverMetrics struct {
 	turned   *prometheus.CounterVec
 	loads    *prometheus.CounterVec
 	refused  *prometheus.GaugeVec
+	events   *prometheus.CounterVec
 }
 
 func newServerMetrics() *serverMetrics {
@@ -38,14 +39,20 @@ func newServerMetrics() *serverMetrics {
 		refused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "assay_reload_refused", Help: "1 if what stands in the files cannot be used, so that what was there before is in force.",
 		}, []string{"what"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "assay_events_total", Help: "Events for people in the cluster, by what became of them.",
+		}, []string{"result"}),
 	}
-	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused,
+	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused, m.events,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // refuse counts a request that got no verdict; reason is one of a few words.
 func (m *serverMetrics) refuse(reason string) { m.turned.WithLabelValues(reason).Inc() }
+
+// event counts an Event of Kubernetes by what became of it.
+func (m *serverMetrics) event(result string) { m.events.WithLabelValues(result).Inc() }
 
 // loaded counts a load of files; err says why they cannot be used.
 func (m *serverMetrics) loaded(what string, err error) {

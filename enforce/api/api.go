@@ -33,6 +33,8 @@ const (
 	RateLimited     = "rate-limited"
 	Malformed       = "malformed"
 	Broken          = "bug"
+	Forbidden       = "forbidden"     // a user that is known and may not ask
+	Unreviewed      = "token-unknown" // it could not be told whose a token is
 )
 
 // Config is what the point is made of.
@@ -40,9 +42,10 @@ type Config struct {
 	Point  *enforce.Point
 	Points []string // names of points that a request may ask for
 
-	// Tokens and ClientCertificates are the ways to be known; at least one is needed. ClientCertificates tells whether a chain that the TLS
+	// Tokens, TokenReview and ClientCertificates are the ways to be known; at least one is needed. ClientCertificates tells whether a chain that the TLS
 	// layer has verified, leaf first, still counts: connections outlive the authorities by whose word they were made.
 	Tokens             *Tokens
+	TokenReview        *TokenReview
 	ClientCertificates func(chain []*x509.Certificate) bool
 	// InsecureNoAuth answers everybody but pages in browsers.
 	InsecureNoAuth bool
@@ -58,8 +61,9 @@ type Config struct {
 
 // Point answers requests. It is safe for concurrent use.
 type Point struct {
-	config Config
-	limit  *limiter
+	config  Config
+	limit   *limiter
+	reviews *reviews // nil: tokens are sent to nobody
 }
 
 // New checks a configuration. One that leaves open who may ask is an error.
@@ -67,7 +71,7 @@ func New(c Config) (*Point, error) {
 	switch {
 	case c.Point == nil:
 		return nil, errors.New("api: nothing to decide with")
-	case c.Tokens == nil && c.ClientCertificates == nil && !c.InsecureNoAuth:
+	case c.Tokens == nil && c.TokenReview == nil && c.ClientCertificates == nil && !c.InsecureNoAuth:
 		return nil, errors.New("api: nobody could ask: give tokens or client certificates, or say that everybody may")
 	case c.Rate < 0:
 		return nil, fmt.Errorf("api: a rate of %d images a second", c.Rate)
@@ -84,7 +88,14 @@ func New(c Config) (*Point, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Point{config: c, limit: newLimiter(c.Rate, c.Now)}, nil
+	p := &Point{config: c, limit: newLimiter(c.Rate, c.Now)}
+	if c.TokenReview != nil {
+		if err := c.TokenReview.check(); err != nil {
+			return nil, err
+		}
+		p.reviews = newReviews(*c.TokenReview, c.Now)
+	}
+	return p, nil
 }
 
 //go:embed openapi.json
@@ -120,11 +131,17 @@ type request struct {
 	client string
 }
 
+func (q *request) occasion() *enforce.Occasion {
+	return &enforce.Occasion{RequestID: q.id, User: q.client}
+}
+
 // failure is an answer without verdicts.
 type failure struct {
 	status int
 	text   string
 	retry  time.Duration // after which it may be tried again; 0: nothing is said
+	reason string        // why nobody was asked, for the count; "" if it was counted
+	cause  error         // for the log alone
 }
 
 // answer is what a handler comes to: a body to send with a status, or a failure.
@@ -196,7 +213,13 @@ const broken = "bug: assay broke down; nothing is allowed by this"
 // answer lets handle answer those who may ask. A panic is a failure as well.
 func (p *Point) answer(q *request, handle func(*request) answer) (a answer) {
 	bug := enforce.Guard(func() {
-		if q.client = p.who(q.Request); q.client == "" {
+		var f *failure
+		if q.client, f = p.who(q.Request); f != nil {
+			q.client = ""
+			a = p.turnedAway(q, f)
+			return
+		}
+		if q.client == "" {
 			p.config.Refused(Unauthenticated)
 			q.w.Header().Set("WWW-Authenticate", `Bearer realm="assay"`)
 			a = answer{failure: &failure{status: http.StatusUnauthorized, text: p.wanted()}}
@@ -212,6 +235,15 @@ func (p *Point) answer(q *request, handle func(*request) answer) (a answer) {
 	return a
 }
 
+// turnedAway is the answer to somebody who may not ask, or of whom it could not be told.
+func (p *Point) turnedAway(q *request, f *failure) answer {
+	p.config.Refused(f.reason)
+	if f.cause != nil && !p.reviews.failing.Swap(true) { // once, until it works again: anybody can ask
+		p.config.Log.Warn("could not tell who asks", "requestId", q.id, "error", enforce.Plain(f.cause.Error()))
+	}
+	return answer{failure: f}
+}
+
 // wanted says how to be known.
 func (p *Point) wanted() string {
 	if p.config.InsecureNoAuth {
@@ -221,7 +253,7 @@ func (p *Point) wanted() string {
 	if p.config.ClientCertificates != nil {
 		ways = append(ways, "a client certificate")
 	}
-	if p.config.Tokens != nil {
+	if p.config.Tokens != nil || p.reviews != nil {
 		ways = append(ways, "a bearer token")
 	}
 	return "who asks? " + strings.Join(ways, " or ") + " is needed"

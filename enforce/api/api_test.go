@@ -35,7 +35,7 @@ var points = []string{"kubernetes", "api"}
 func server(t *testing.T, c api.Config) *httptest.Server {
 	t.Helper()
 	c.Points = points
-	if c.Tokens == nil && c.ClientCertificates == nil {
+	if c.Tokens == nil && c.ClientCertificates == nil && c.TokenReview == nil {
 		c.InsecureNoAuth = true
 	}
 	p, err := api.New(c)
@@ -357,7 +357,7 @@ func TestRate(t *testing.T) {
 func TestCSE17_RequestID(t *testing.T) {
 	var recorded string
 	p := fixed(engine.Verdict{Decision: engine.Decision{Reason: "no"}})
-	p.Record = func(id string, _ engine.Request, _ *engine.Verdict) { recorded = id }
+	p.Record = func(o *enforce.Occasion, _ engine.Request, _ *engine.Verdict) { recorded = o.RequestID }
 	var log bytes.Buffer
 	s := server(t, api.Config{Point: p, Connector: true, Log: slog.New(slog.NewJSONHandler(&log, nil))})
 	for path, body := range map[string]string{"/v1/verdicts": `{"images":["a"]}`, "/checkImage": `{"image":"a"}`} {
@@ -398,7 +398,7 @@ func TestOpenAPI(t *testing.T) {
 	responses := document["paths"].(map[string]any)["/v1/verdicts"].(map[string]any)["post"].(map[string]any)["responses"].(map[string]any)
 	tokens := &api.Tokens{}
 	closed := server(t, api.Config{Point: fixed(sample(t)), Tokens: tokens})
-	broken := server(t, api.Config{Point: &enforce.Point{Decider: enforcetest.Fixed(sample(t)), Record: func(string, engine.Request, *engine.Verdict) { panic("broken") }}})
+	broken := server(t, api.Config{Point: &enforce.Point{Decider: enforcetest.Fixed(sample(t)), Record: func(*enforce.Occasion, engine.Request, *engine.Verdict) { panic("broken") }}})
 	thousand, _ := json.Marshal(map[string]any{"images": make([]string, 1000)})
 	open, err := api.New(api.Config{Point: fixed(sample(t)), InsecureNoAuth: true})
 	if err != nil {
@@ -414,6 +414,7 @@ func TestOpenAPI(t *testing.T) {
 		mustPost(t, s.URL+"/v1/verdicts", `{}`),
 		mustPost(t, s.URL+"/v1/verdicts", `{"images":["`+strings.Repeat("a", 2<<20)+`"]}`),
 		mustPost(t, closed.URL+"/v1/verdicts", `{}`),
+		newReviewLab(t, nil).ask(t, "jane"),
 		mustPost(t, broken.URL+"/v1/verdicts", `{"images":["a"]}`),
 		{overloaded.Code, overloaded.Header(), overloaded.Body.String()},
 	} {

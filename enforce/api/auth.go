@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
@@ -97,24 +98,34 @@ func (t *Tokens) holder(given string) string {
 	return found
 }
 
-// who returns by which name a client is known; "" if it may not ask.
-func (p *Point) who(r *http.Request) string {
+// who returns by which name a client is known; "" if it may not ask. A failure says why not, where there is more to say.
+func (p *Point) who(r *http.Request) (string, *failure) {
 	if p.config.ClientCertificates != nil && r.TLS != nil && slices.ContainsFunc(r.TLS.VerifiedChains, p.config.ClientCertificates) {
-		return "certificate " + subject(r.TLS.VerifiedChains[0][0])
+		return "certificate " + subject(r.TLS.VerifiedChains[0][0]), nil
 	}
-	if p.config.Tokens != nil {
-		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if strings.EqualFold(scheme, "Bearer") {
-			if name := p.config.Tokens.holder(strings.TrimSpace(given)); name != "" {
-				return "token " + name
-			}
+	if scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		if name, f := p.bearer(r.Context(), strings.TrimSpace(given)); name != "" || f != nil {
+			return name, f
 		}
 	}
 	// Everybody is every program, and no page in a browser: any site could have one ask here. Browsers send an Origin with every POST.
 	if p.config.InsecureNoAuth && r.Header.Get("Origin") == "" {
-		return "address " + network(r.RemoteAddr)
+		return "address " + network(r.RemoteAddr), nil
 	}
-	return ""
+	return "", nil
+}
+
+// bearer returns by which name the holder of a token is known. Tokens that are known here are sent nowhere.
+func (p *Point) bearer(ctx context.Context, token string) (string, *failure) {
+	if p.config.Tokens != nil {
+		if name := p.config.Tokens.holder(token); name != "" {
+			return "token " + name, nil
+		}
+	}
+	if p.reviews == nil {
+		return "", nil
+	}
+	return p.reviews.holder(ctx, token)
 }
 
 // network names an address for logs and for the rate limit. The addresses of one network of IPv6 are one client: whoever has one has all.

@@ -43,7 +43,7 @@ func (p *Point) checkImage(q *request) answer {
 	}
 	req := engine.Request{Image: asked.Image}
 	req.Point = Name
-	v := p.config.Point.Decide(q.Context(), q.id, req)[0]
+	v := p.config.Point.DecideFor(q.Context(), q.occasion(), req)[0]
 	return inConnectorsWords(&v)
 }
 

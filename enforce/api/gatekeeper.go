@@ -73,7 +73,7 @@ func (p *Point) gatekeeper(q *request) answer {
 	for i := range keys {
 		requests[i].Image, requests[i].Point = keys[i], Name
 	}
-	verdicts := p.config.Point.Decide(q.Context(), q.id, requests...)
+	verdicts := p.config.Point.DecideFor(q.Context(), q.occasion(), requests...)
 	return answer{status: http.StatusOK, body: provided(resultOf(keys, verdicts)), images: len(keys)}
 }
 

@@ -28,7 +28,7 @@ func (p *Point) verdicts(q *request) answer {
 	if f := p.admit(q, len(asked.images)); f != nil {
 		return answer{failure: f}
 	}
-	verdicts := p.config.Point.Decide(q.Context(), q.id, asked.requests()...)
+	verdicts := p.config.Point.DecideFor(q.Context(), q.occasion(), asked.requests()...)
 	return answer{status: http.StatusOK, body: verdicts, images: len(verdicts)}
 }
 

@@ -195,7 +195,9 @@ func recorded(t *testing.T, d Door) {
 		told := make(chan string, 10)
 		p := &enforce.Point{
 			Decider: Fixed(decided(engine.Denied, "enforce", false)),
-			Record:  func(_ string, req engine.Request, v *engine.Verdict) { told <- req.Image + " " + v.Outcome.String() },
+			Record: func(_ *enforce.Occasion, req engine.Request, v *engine.Verdict) {
+				told <- req.Image + " " + v.Outcome.String()
+			},
 		}
 		d.Open(t, p)(t.Context(), image)
 		select {

@@ -41,7 +41,7 @@ func (h *Handler) decide(ctx context.Context, body []byte, r *review, pin bool) 
 		return refusal(http.StatusServiceUnavailable, fmt.Sprintf(
 			"could not tell which policies hold in namespace %s: %v\nnext: try again when the cause is gone", r.namespace, err))
 	}
-	verdicts := h.config.Point.Decide(ctx, enforce.RequestID(r.uid), requests...)
+	verdicts := h.config.Point.DecideFor(ctx, r.occasion(), requests...)
 	return h.judge(r, requests, verdicts, pin)
 }
 
@@ -97,6 +97,50 @@ func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, er
 	return requests, nil
 }
 
+// maxContainers is how many containers of one image are named in the record.
+const maxContainers = 16
+
+// fewImages is how many images are looked through for each of them; of more a table is made.
+const fewImages = 32
+
+// occasion is what the record says of a review beside its images.
+func (r *review) occasion() *enforce.Occasion {
+	return &enforce.Occasion{
+		RequestID: enforce.RequestID(r.uid), User: r.user, Operation: string(r.operation), Kind: r.kind.String(), Name: r.name,
+		Containers: r.containers,
+	}
+}
+
+// containers names the containers and volumes that have an image.
+func (r *review) containers(image string) string {
+	if len(r.object.images) > fewImages {
+		if r.users == nil {
+			r.users = map[string][]string{}
+			for i := range r.object.images {
+				one := &r.object.images[i]
+				if names := r.users[one.Text]; one.Container != "" && len(names) <= maxContainers {
+					r.users[one.Text] = append(names, one.Container)
+				}
+			}
+		}
+		return listed(r.users[image])
+	}
+	var names []string
+	for i := range r.object.images {
+		if one := &r.object.images[i]; one.Text == image && one.Container != "" {
+			names = append(names, one.Container)
+		}
+	}
+	return listed(names)
+}
+
+func listed(names []string) string {
+	if len(names) > maxContainers {
+		return strings.Join(names[:maxContainers], ",") + ",…"
+	}
+	return strings.Join(names, ",")
+}
+
 // judge turns the verdicts into the answer. This is the one place where verdicts become admission.
 func (h *Handler) judge(r *review, requests []engine.Request, verdicts []engine.Verdict, pin bool) answer {
 	byText := make(map[string]*engine.Verdict, len(verdicts))
@@ -122,6 +166,7 @@ func (h *Handler) judge(r *review, requests []engine.Request, verdicts []engine.
 		}
 		a.tell(i, v)
 	}
+	h.notice(r, byText, refused, pin)
 	if len(refused) > 0 || len(verdicts) != len(requests) {
 		a.refuse(refused)
 		return a

@@ -45,6 +45,7 @@ func FuzzReview(f *testing.F) {
 		if r.kind != (kindKey{kind: "Pod"}) || r.operation != create && r.operation != update {
 			return
 		}
+		_ = r.noticed() // it ends, whatever stands there
 		var full struct{ Request map[string]json.RawMessage }
 		if json.Unmarshal(body, &full) != nil {
 			return // it takes keys in other case for the same, as the API server does not
@@ -59,7 +60,7 @@ func FuzzReview(f *testing.F) {
 			return // there is none
 		}
 		for _, list := range []string{"containers", "initContainers", "ephemeralContainers", "volumes"} {
-			want = append(want, listed(object, list)...)
+			want = append(want, imagesIn(object, list)...)
 		}
 		slices.Sort(all)
 		slices.Sort(want)
@@ -69,9 +70,9 @@ func FuzzReview(f *testing.F) {
 	})
 }
 
-// listed finds the images of a list of a pod in what encoding/json made of it.
-func listed(object any, list string) []string {
-	var found []string
+// imagesIn finds the images of a list of a pod in what encoding/json made of it.
+func imagesIn(object any, list string) []string {
+	var all []string
 	entries, _ := child(child(object, "spec"), list).([]any)
 	for i := range entries {
 		index := strconv.Itoa(i)
@@ -80,8 +81,8 @@ func listed(object any, list string) []string {
 			path, at = "/image/reference", child(at, "reference")
 		}
 		if text, ok := at.(string); ok {
-			found = append(found, "/spec/"+list+"/"+index+path+" "+text)
+			all = append(all, "/spec/"+list+"/"+index+path+" "+text)
 		}
 	}
-	return found
+	return all
 }

@@ -67,6 +67,8 @@ type Config struct {
 	Refused func(reason string)
 	// Log is told of bugs. nil: nobody is told.
 	Log *slog.Logger
+	// Events are told of refusals. nil: there are none.
+	Events *Events
 	// DIA answers at DIA's paths as well: /verify is /validate with DIA's errors, and /echo says that somebody is there.
 	DIA bool
 	// SighupAnnotation sets the annotation of container-signature-enforcer on objects that are changed. It is never read.

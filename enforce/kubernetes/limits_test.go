@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
 )
 
@@ -113,8 +114,8 @@ func TestT42_MadeUpNames(t *testing.T) {
 	longest := 0
 	l := newLab(t, func(c *Config) {
 		c.Namespaces = anyNamespace{}
-		c.Point.Record = func(id string, req engine.Request, _ *engine.Verdict) {
-			longest = max(longest, len(id), len(req.Namespace))
+		c.Point.Record = func(o *enforce.Occasion, req engine.Request, _ *engine.Verdict) {
+			longest = max(longest, len(o.RequestID), len(req.Namespace))
 		}
 	})
 	long := strings.Repeat("x", 1000)

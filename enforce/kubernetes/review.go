@@ -30,9 +30,13 @@ type review struct {
 	kind        kindKey
 	resource    string // with the subresource, for people
 	namespace   string
+	name        string // of the object; "" where the API server will make one
 	operation   operation
+	user        string // who asks, as the API server knows them
+	dryRun      bool
 	object, old object
-	before      map[string]string // the texts of the images of old by their paths, once somebody asked
+	users       map[string][]string // the containers by the texts of their images, where there are many and somebody asked
+	before      map[string]string   // the texts of the images of old by their paths, once somebody asked
 	requested   bool
 	complete    bool // it was read to its end, and has a namespace as the API server meant it
 }
@@ -120,6 +124,12 @@ func (d *decoder) request(s *scanner, r *review) error {
 			subresource, err = s.text()
 		case "namespace":
 			r.namespace, err = s.text()
+		case "name":
+			r.name, err = s.text()
+		case "userInfo":
+			r.user, err = username(s)
+		case "dryRun":
+			r.dryRun, err = s.truth()
 		case "operation":
 			var text string
 			text, err = s.text()
@@ -163,6 +173,20 @@ func resource(s *scanner) (text string, err error) {
 		return s.skip()
 	})
 	return text, err
+}
+
+func username(s *scanner) (name string, err error) {
+	if s.null() {
+		return "", nil
+	}
+	err = s.object(func(member []byte) (err error) {
+		if string(member) == "username" {
+			name, err = s.text()
+			return err
+		}
+		return s.skip()
+	})
+	return name, err
 }
 
 // object takes an object. API servers name the kind before the object, so that it is walked as it is read; where the kind comes later, it

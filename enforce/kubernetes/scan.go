@@ -74,6 +74,17 @@ func (s *scanner) null() bool {
 	return s.word("null") == nil
 }
 
+// truth takes true or false; null is false.
+func (s *scanner) truth() (bool, error) {
+	switch s.next() {
+	case 't':
+		return true, s.word("true")
+	case 'n':
+		return false, s.word("null")
+	}
+	return false, s.word("false")
+}
+
 func (s *scanner) word(w string) error {
 	if len(s.data)-s.pos < len(w) || string(s.data[s.pos:s.pos+len(w)]) != w {
 		return s.unexpected()
