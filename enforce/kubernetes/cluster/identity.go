@@ -57,6 +57,7 @@ type Identity struct {
 	secret  *single
 	trust   []*single // the webhook's configurations
 	changed chan struct{}
+	every   time.Duration
 	shown   atomic.Pointer[shown]
 
 	// What follows belongs to Run.
@@ -95,7 +96,7 @@ func (c *Cluster) Identity(config IdentityConfig) (*Identity, error) {
 		config.Now = time.Now
 	}
 	i := &Identity{
-		config: config, log: c.log, client: client, changed: make(chan struct{}, 1),
+		config: config, log: c.log, client: client, changed: make(chan struct{}, 1), every: identityEvery,
 		seen: map[string]time.Time{}, strange: map[string]time.Time{}, wrote: map[*single]time.Time{}, told: map[string]string{},
 	}
 	if i.secret, err = newSingle(client.Resource(secrets).Namespace(config.Namespace), client, config.Secret, i.poke); err != nil {
@@ -134,7 +135,7 @@ func (i *Identity) Run(ctx context.Context) {
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return
 	}
-	ticker := time.NewTicker(identityEvery)
+	ticker := time.NewTicker(i.every)
 	defer ticker.Stop()
 	for {
 		if err := i.step(ctx); ctx.Err() == nil {

@@ -177,7 +177,8 @@ func (s *State) renew(now time.Time, _ func(*x509.Certificate) bool) (bool, erro
 
 // due reports whether two thirds of a certificate's time have passed.
 func due(cert *x509.Certificate, now time.Time) bool {
-	return !now.Before(cert.NotBefore.Add(cert.NotAfter.Sub(cert.NotBefore) * 2 / 3))
+	made := cert.NotBefore.Add(backdate)
+	return !now.Before(made.Add(cert.NotAfter.Sub(made) * 2 / 3))
 }
 
 // Contains reports whether a certificate is in a bundle.
