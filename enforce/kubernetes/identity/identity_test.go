@@ -88,21 +88,21 @@ func keys(data map[string][]byte) []string {
 	return all
 }
 
-// In three years, day by day, what is shown is always valid and trusted, the authority changes, and none is trusted for nothing.
+// In three years, five days at a time, what is shown is always valid and trusted, the authority changes, and none is trusted for nothing.
 func TestYearsPass(t *testing.T) {
 	w := &world{t: t, now: start}
 	authorities, servers, most := map[string]bool{}, map[string]bool{}, 0
-	for range 3 * 365 {
+	for range 3 * 365 / 5 {
 		state, _ := w.step(always)
 		authorities[string(state.Authority().Raw)] = true
 		servers[string(state.Server().Leaf.Raw)] = true
 		most = max(most, len(state.Bundle()))
-		if left := state.Server().Leaf.NotAfter.Sub(w.now); left < 9*24*time.Hour {
+		if left := state.Server().Leaf.NotAfter.Sub(w.now); left < 5*24*time.Hour {
 			t.Fatalf("%s: what is shown ends in %v", w.now, left)
 		}
-		w.now = w.now.Add(24 * time.Hour)
+		w.now = w.now.Add(5 * 24 * time.Hour)
 	}
-	if len(authorities) != 5 || len(servers) < 50 || most != 2 {
+	if len(authorities) != 5 || len(servers) < 40 || most != 2 {
 		t.Errorf("got %d authorities, %d certificates of servers, at most %d authorities at once", len(authorities), len(servers), most)
 	}
 }
