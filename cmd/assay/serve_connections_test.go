@@ -150,6 +150,24 @@ func TestT42_StrangersStarveNobody(t *testing.T) {
 	}
 }
 
+// Strangers from the address of whoever is known, such as that of a node, leave first.
+func TestT42_StrangersLeaveFirst(t *testing.T) {
+	for range 20 { // which one is looked at first is a matter of luck
+		c := newCrowd(t, 2)
+		_, known := c.connect(modest)
+		recognise(c.all.context(context.Background(), known))
+		c.connect(modest)
+		if _, admitted := c.connect(third); admitted == nil {
+			t.Fatal("nobody leaves")
+		}
+		c.all.mu.Lock()
+		if _, stays := c.all.open[known]; !stays {
+			t.Error("who is known has to leave")
+		}
+		c.all.mu.Unlock()
+	}
+}
+
 // In a server with TLS, those are known who have a client certificate that counts, and a handshake that fails holds no place.
 func TestT42_WhoIsKnown(t *testing.T) {
 	folder := t.TempDir()
