@@ -31,6 +31,7 @@ func TestStories(t *testing.T) {
 			return setup(env, bin, shared)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"balancer":    cmdBalancer,
 			"ca":          cmdCA,
 			"capture":     cmdCapture,
 			"certificate": cmdCertificate,
@@ -43,6 +44,7 @@ func TestStories(t *testing.T) {
 			"injector":    cmdInjector,
 			"kubernetes":  cmdKubernetes,
 			"layout":      cmdLayout,
+			"load":        cmdLoad,
 			"needs":       cmdNeeds,
 			"notary":      cmdNotary,
 			"offline":     cmdOffline,
@@ -69,6 +71,7 @@ type world struct {
 	notary     *notary
 	kubernetes *kubernetes
 	collector  *collector
+	load       *load
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started
 	tuf        *tufRepository

@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/assay-dev/assay/engine"
 )
 
 var (
@@ -24,13 +22,7 @@ var (
 // labelsOfMetrics returns the metrics of a server with their labels.
 func labelsOfMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	m := newServerMetrics()
-	m.refuse("x")
-	m.loaded("x", nil)
-	m.event("x")
-	m.observe(&engine.Verdict{Decision: engine.Decision{Authorities: []engine.Attestation{{Standing: engine.Proved, Weakened: []string{"x"}}}}})
-	m.material("x", 0, false)
-	families, err := m.registry.Gather()
+	families, err := everyMetric().registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -229,7 +229,7 @@ func TestT42_OnlyTheAPIServerIsAnswered(t *testing.T) {
 
 // Who is sent away before the point is reached gets a review that denies, with the request's uid: failurePolicy can be Ignore.
 func TestT43_TooManyReviewsAreDenied(t *testing.T) {
-	s := &server{metrics: newServerMetrics(), log: newTestLog(), options: &serveOptions{clientCA: "clients.pem"}, identity: &tlsIdentity{}}
+	s := &server{metrics: newServerMetrics(), log: newTestLog(), clients: &clientAuthorities{}}
 	h, err := kubernetes.New(kubernetes.Config{Point: &enforce.Point{Decider: nobody{}}, Namespaces: nobody{}})
 	must(t, err)
 	served := s.handler(map[string]http.Handler{"/validate": &webhook{Handler: h, server: s}})

@@ -19,6 +19,8 @@ type serverMetrics struct {
 	loads    *prometheus.CounterVec
 	refused  *prometheus.GaugeVec
 	events   *prometheus.CounterVec
+
+	displaced prometheus.Counter
 }
 
 func newServerMetrics() *serverMetrics {
@@ -42,8 +44,11 @@ func newServerMetrics() *serverMetrics {
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "assay_events_total", Help: "Events for people in the cluster, by what became of them.",
 		}, []string{"result"}),
+		displaced: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "assay_connections_refused_total", Help: "Connections that were closed because too many were open.",
+		}),
 	}
-	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused, m.events,
+	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused, m.events, m.displaced,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
