@@ -203,6 +203,25 @@ func (e *Engine) Warnings() []string {
 	return all
 }
 
+// Stale names, for a policy in force, what of its authorities' trust material should have been refreshed and was not, in words that stay the
+// same while nothing changes.
+func (e *Engine) Stale(policy string) []string {
+	p := e.plan.Load().named(policy)
+	if p == nil {
+		return nil
+	}
+	now := e.config.Now()
+	var all []string
+	for i := range p.Authorities {
+		if a := p.authorities[p.Authorities[i].Name]; a.aging != nil {
+			for _, what := range a.aging.Stale(now) {
+				all = appendNew(all, []string{a.name + ": " + what})
+			}
+		}
+	}
+	return all
+}
+
 // parse remembers what it parsed: the grammar costs more than all the rest of a question that was asked before.
 func (e *Engine) parse(text string) (name, error) {
 	if n, found := e.names.GetIfPresent(text); found {

@@ -45,6 +45,7 @@ type authority struct {
 	resolver     trust.Resolver   // nil: it knows no tags
 	versioned    trust.Versioned  // nil: the trust material is all in the policy
 	warner       trust.Warner     // nil: it has no warnings
+	aging        trust.Aging      // nil: nothing of it is fetched
 }
 
 func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *authority {
@@ -54,6 +55,7 @@ func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *author
 	one.resolver, _ = made.(trust.Resolver)
 	one.versioned, _ = made.(trust.Versioned)
 	one.warner, _ = made.(trust.Warner)
+	one.aging, _ = made.(trust.Aging)
 	return one
 }
 
