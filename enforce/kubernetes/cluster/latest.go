@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -78,22 +79,20 @@ func (l *latest[T]) all() ([]T, bool) {
 	return objects, l.listed
 }
 
-// only returns the only object that is watched; found is false if there is none. The error says why nobody can tell.
-func (l *latest[T]) only(ctx context.Context) (object T, found bool, err error) {
+// get waits for the first answer and returns an object by its key; found is false if there is none. The error says why nobody can tell.
+func (l *latest[T]) get(ctx context.Context, key string) (object T, found bool, err error) {
 	select {
 	case <-l.answered:
 	case <-ctx.Done():
-		return object, false, fmt.Errorf("%s: the cluster has not answered yet", l.what)
+		return object, false, errors.New("the cluster has not answered yet")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.listed {
 		return object, false, l.failed
 	}
-	for _, object = range l.objects {
-		return object, true, nil
-	}
-	return object, false, nil
+	object, found = l.objects[key]
+	return object, found, nil
 }
 
 // Replace implements cache.ReflectorStore.
