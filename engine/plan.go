@@ -119,6 +119,7 @@ func compile(policies []*policy.Policy, formats []trust.Format, before *plan) (*
 	for _, one := range p.policies {
 		p.byName[one.Name] = one
 	}
+	clusterFirst(p.policies)
 	return p, errors.Join(errs...)
 }
 

@@ -141,7 +141,7 @@ func (a *app) explain(p *policy.Policy, ref image.Ref) explanation {
 		e.Does = "no rule matches: deny"
 		return e
 	}
-	e.Rule = fmt.Sprintf("rules[%d], %s:%d", index, p.File, rule.Line)
+	e.Rule = fmt.Sprintf("rules[%d], %s", index, p.Place(rule.Line))
 	if !rule.Until.IsZero() {
 		e.Until = rule.Until.UTC().Format("2006-01-02T15:04:05Z")
 	}
