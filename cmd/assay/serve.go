@@ -106,6 +106,7 @@ type server struct {
 	identity *tlsIdentity
 	watches  []*watched
 	ready    readiness
+	awaited  <-chan struct{} // closed when all policies are there whose trust material is to be fetched first; nil: they are
 	inFlight atomic.Int64
 
 	// point is what the point decides with: its verdicts are logged and counted.

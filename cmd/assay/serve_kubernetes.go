@@ -30,6 +30,8 @@ type serveKubernetesOptions struct {
 	unknownKinds bool
 	sighup       bool
 	dia          bool
+	resources    bool
+	ownNamespace string
 }
 
 const serveKubernetesHelp = `Serve the admission webhook of a Kubernetes cluster. Every image of an object is
@@ -43,10 +45,17 @@ move between the decision and the run.
 
 The labels of namespaces come from the cluster: the service account, or the user
 of --kubeconfig, needs to get, list and watch namespaces.
+
+With --policy-resources the TrustPolicy and NamespaceTrustPolicy objects of the
+cluster decide, beside those of --policy. Each shows in its status whether it is
+in force; a version that cannot be used leaves the one before in force.
 `
 
 const serveKubernetesExamples = `  # in a pod
   assay serve kubernetes --policy /etc/assay/policies --tls-cert tls.crt --tls-key tls.key
+
+  # with the policies that are objects of the cluster
+  assay serve kubernetes --policy-resources --tls-cert tls.crt --tls-key tls.key
 
   # outside of the cluster
   assay serve kubernetes --policy policies/ --tls-cert tls.crt --tls-key tls.key --kubeconfig assay.kubeconfig
@@ -67,8 +76,10 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	o.serveOptions = a.serveFlags(cmd, ":8443")
 	f := cmd.Flags()
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached (default: the pod's service account)")
+	f.BoolVar(&o.resources, "policy-resources", false, "let the TrustPolicy and NamespaceTrustPolicy objects of the cluster decide, beside --policy")
+	f.StringVar(&o.ownNamespace, "own-namespace", "", "`NAMESPACE` of Assay itself, where Secrets and ConfigMaps are that TrustPolicies name (default: the pod's)")
 	f.StringVar(&o.pin, "pin", string(kubernetes.PinPods), "in which objects tags are pinned to digests: pods, all or never")
-	f.StringArrayVar(&o.exempt, "exempt-namespace", nil, "`NAMESPACE` in which everything is allowed; may be repeated (default: kube-system, and the pod's own); empty: none")
+	f.StringArrayVar(&o.exempt, "exempt-namespace", nil, "`NAMESPACE` in which everything is allowed; may be repeated (default: kube-system, and --own-namespace); empty: none")
 	f.StringArrayVar(&o.kinds, "kind", nil, "`GROUP/KIND=PATH[,PATH...]`: where a custom resource has images, as JSON pointers; * stands for every item, ? at the end for a path that may lead nowhere; may be repeated")
 	f.BoolVar(&o.unknownKinds, "insecure-allow-unknown-kinds", false, "allow objects of kinds of which nobody said where their images are")
 	f.BoolVar(&o.sighup, "sighup-annotation", false, "mark new objects as container-signature-enforcer does; the mark is never read")
@@ -82,6 +93,7 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 }
 
 func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) error {
+	o.otherPolicies = o.resources
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -89,6 +101,7 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	if err != nil {
 		return err
 	}
+	o.findOwnNamespace()
 	s, err := a.newServer("kubernetes", o.serveOptions)
 	if err != nil {
 		return err
@@ -97,13 +110,13 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	if err != nil {
 		return withHint(usageError("%w", err), "--kubeconfig names a file; without it, Assay must run in a pod with a service account")
 	}
-	namespaces, err := api.Namespaces()
+	background, err := s.know(api, o)
 	if err != nil {
 		return usageError("%w", err)
 	}
 	exempt := o.exemptNamespaces()
 	h, err := kubernetes.New(kubernetes.Config{
-		Point: s.point, Namespaces: namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
+		Point: s.point, Namespaces: background.namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
 		InsecureAllowUnknownKinds: o.unknownKinds, SighupAnnotation: o.sighup, DIA: o.dia,
 		Refused: s.metrics.refuse, Log: s.log,
 	})
@@ -111,17 +124,60 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 		return usageError("%w", err)
 	}
 	s.log.Info("exempt namespaces: everything in them is allowed", "namespaces", exempt)
-	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var watch sync.WaitGroup
-	watch.Go(func() { namespaces.Run(watching) })
-	defer watch.Wait()
-	defer stop()
+	defer background.begin(context.WithoutCancel(ctx))()
 	webhook := s.known(h)
-	routes := map[string]http.Handler{"/mutate": webhook, "/validate": webhook, "GET /readyz": knowing(namespaces, &s.ready)}
+	routes := map[string]http.Handler{"/mutate": webhook, "/validate": webhook, "GET /readyz": knowing(&s.ready, background.needs...)}
 	if o.dia {
 		routes["/verify"], routes["/echo"] = webhook, webhook
 	}
 	return s.run(ctx, routes)
+}
+
+// background is what a server knows of its cluster, and what keeps that current.
+type background struct {
+	namespaces *cluster.Namespaces
+	needs      []knowledge
+	runs       []func(context.Context)
+}
+
+// know prepares what is to be known of the cluster. Nothing is asked yet.
+func (s *server) know(api *cluster.Cluster, o *serveKubernetesOptions) (*background, error) {
+	b := &background{}
+	watches := &contacts{log: s.log, metrics: s.metrics}
+	s.metrics.look = append(s.metrics.look, watches.measure)
+	var err error
+	if b.namespaces, err = api.Namespaces(); err != nil {
+		return nil, err
+	}
+	b.needs = append(b.needs, knowledge{"the namespaces of the cluster", b.namespaces.Ready})
+	b.runs = append(b.runs, b.namespaces.Run, watches.run)
+	watches.watch("namespaces", b.namespaces.Silence)
+	if !o.resources {
+		return b, nil
+	}
+	r, err := s.newResources(api, o.ownNamespace)
+	if err != nil {
+		return nil, err
+	}
+	s.awaited = r.loaded
+	b.needs = append(b.needs, knowledge{"the policies of the cluster", r.ready.Load})
+	b.runs = append(b.runs, r.run)
+	watches.watch("policies", r.policies.Silence)
+	watches.watch("files", r.files.Silence)
+	return b, nil
+}
+
+// begin keeps everything current until end is called.
+func (b *background) begin(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	for _, run := range b.runs {
+		group.Go(func() { run(ctx) })
+	}
+	return func() {
+		cancel()
+		group.Wait()
+	}
 }
 
 // known lets nobody in without a client certificate that counts, where there is an authority for them.
@@ -139,27 +195,26 @@ func (s *server) known(h http.Handler) http.Handler {
 	})
 }
 
-// knowing is not ready before the namespaces are known: until then nothing can be told.
-func knowing(namespaces *cluster.Namespaces, ready http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !namespaces.Ready() {
-			http.Error(w, "not ready: the namespaces of the cluster are not known yet", http.StatusServiceUnavailable)
-			return
-		}
-		ready.ServeHTTP(w, r)
-	})
-}
-
 // exemptNamespaces are those that were named, or the usual ones: what a cluster cannot start without, and Assay itself.
 func (o *serveKubernetesOptions) exemptNamespaces() []string {
 	if o.exemptGiven {
 		return slices.DeleteFunc(slices.Clone(o.exempt), func(name string) bool { return name == "" })
 	}
 	exempt := []string{"kube-system"}
-	if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
-		exempt = append(exempt, strings.TrimSpace(string(own)))
+	if o.ownNamespace != "" {
+		exempt = append(exempt, o.ownNamespace)
 	}
 	return exempt
+}
+
+// findOwnNamespace asks the pod for what --own-namespace did not say.
+func (o *serveKubernetesOptions) findOwnNamespace() {
+	if o.ownNamespace != "" {
+		return
+	}
+	if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
+		o.ownNamespace = strings.TrimSpace(string(own))
+	}
 }
 
 // parseKinds reads --kind.

@@ -18,6 +18,11 @@ type serverMetrics struct {
 	turned   *prometheus.CounterVec
 	loads    *prometheus.CounterVec
 	refused  *prometheus.GaugeVec
+	policies *prometheus.GaugeVec
+	silence  *prometheus.GaugeVec
+	silent   *prometheus.GaugeVec
+
+	look []func() // at what is told as it is at that moment
 }
 
 func newServerMetrics() *serverMetrics {
@@ -38,8 +43,17 @@ func newServerMetrics() *serverMetrics {
 		refused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "assay_reload_refused", Help: "1 if what stands in the files cannot be used, so that what was there before is in force.",
 		}, []string{"what"}),
+		policies: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "assay_policies", Help: "Policies that are objects of the cluster, by whether what stands in them is in force.",
+		}, []string{"kind", "state"}),
+		silence: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "assay_watch_silence_seconds", Help: "How long ago the API server last told of what is watched; 0 while the watch stands.",
+		}, []string{"what"}),
+		silent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "assay_watch_stale", Help: "1 if a watch has not stood for so long that what is known may be old.",
+		}, []string{"what"}),
 	}
-	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused,
+	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused, m.policies, m.silence, m.silent,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -63,6 +77,9 @@ func (m *serverMetrics) handler(statuses func() []material.Status) http.Handler 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, s := range statuses() {
 			m.material(s.Name, s.Age, s.Stale)
+		}
+		for _, look := range m.look {
+			look()
 		}
 		served.ServeHTTP(w, r)
 	})

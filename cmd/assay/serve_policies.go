@@ -57,6 +57,22 @@ func (p *policyPart) use(policies []*policy.Policy) error {
 	return nil
 }
 
+// others returns where the policies of the other parts come from, by their names.
+func (p *policyPart) others() map[string]string {
+	p.set.mu.Lock()
+	defer p.set.mu.Unlock()
+	from := map[string]string{}
+	for _, part := range p.set.parts {
+		if part == p {
+			continue
+		}
+		for _, one := range part.policies {
+			from[one.Name] = one.File
+		}
+	}
+	return from
+}
+
 // tell logs what is in force since now, and what there is to say about it.
 func (s *policySet) tell(before, now, all []*policy.Policy) {
 	was := map[string]string{}

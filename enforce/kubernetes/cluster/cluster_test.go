@@ -197,7 +197,10 @@ func read(t *testing.T, f *cluster.Files, o cluster.FileObject, key string) (str
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	content, err := f.Read(ctx, o, key)
+	content, version, err := f.Read(ctx, o, key)
+	if err == nil && !strings.HasPrefix(version, "version ") {
+		t.Errorf("read version %q", version)
+	}
 	return string(content), err
 }
 
@@ -294,14 +297,14 @@ func TestFilesAreBounded(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	for i := range cluster.MaxFileObjects {
-		if _, err := f.Read(ended, cluster.FileObject{Namespace: "team", Kind: "secret", Name: fmt.Sprint("s", i)}, "a"); !strings.Contains(err.Error(), "has not answered yet") {
+		if _, _, err := f.Read(ended, cluster.FileObject{Namespace: "team", Kind: "secret", Name: fmt.Sprint("s", i)}, "a"); !strings.Contains(err.Error(), "has not answered yet") {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.Read(ended, cluster.FileObject{Namespace: "team", Kind: "secret", Name: "more"}, "a"); !strings.Contains(err.Error(), "more than") {
+	if _, _, err := f.Read(ended, cluster.FileObject{Namespace: "team", Kind: "secret", Name: "more"}, "a"); !strings.Contains(err.Error(), "more than") {
 		t.Error(err)
 	}
-	if _, err := f.Read(ended, cluster.FileObject{Namespace: "other", Kind: "secret", Name: "more"}, "a"); !strings.Contains(err.Error(), "has not answered yet") {
+	if _, _, err := f.Read(ended, cluster.FileObject{Namespace: "other", Kind: "secret", Name: "more"}, "a"); !strings.Contains(err.Error(), "has not answered yet") {
 		t.Error("a tenant's files count against another's:", err)
 	}
 }
@@ -322,13 +325,14 @@ func TestFilesOfASlowServer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	if _, err := f.Read(ctx, cluster.FileObject{Namespace: "assay", Kind: "secret", Name: "keys"}, "a"); err == nil || time.Since(start) > 5*time.Second {
+	if _, _, err := f.Read(ctx, cluster.FileObject{Namespace: "assay", Kind: "secret", Name: "keys"}, "a"); err == nil || time.Since(start) > 5*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(start))
 	}
 }
 
 func accepted(generation int64, yes bool, message string) []cluster.Condition {
-	return []cluster.Condition{{Type: "Accepted", Status: yes, Reason: "Tested", Message: message, ObservedGeneration: generation}}
+	status := map[bool]string{true: cluster.True, false: cluster.False}[yes]
+	return []cluster.Condition{{Type: "Accepted", Status: status, Reason: "Tested", Message: message, ObservedGeneration: generation}}
 }
 
 func TestSetStatus(t *testing.T) {

@@ -129,30 +129,31 @@ func (f *Files) watch(o FileObject) (*fileWatch, error) {
 	return w, nil
 }
 
-// Read returns the content of one key of an object. From then on the object is watched. An error says what is missing and what to do about
-// it, in words that stay the same while nothing changes.
-func (f *Files) Read(ctx context.Context, o FileObject, key string) ([]byte, error) {
+// Read returns the content of one key of an object, and the Version of the object that it is of. From then on the object is watched. An error
+// says what is missing and what to do about it, in words that stay the same while nothing changes.
+func (f *Files) Read(ctx context.Context, o FileObject, key string) (data []byte, version string, err error) {
 	if o.Namespace == "" || fileResources[o.Kind].Resource == "" || o.Name == "" {
-		return nil, fmt.Errorf("%v: no such file can be named", o)
+		return nil, "", fmt.Errorf("%v: no such file can be named", o)
 	}
 	w, err := f.watch(o)
 	if err != nil {
-		return nil, err
+		return nil, notWatched, err
 	}
 	content, found, err := w.get(ctx, o.Namespace+"/"+o.Name)
+	version = versionOf(content, found, err)
 	switch {
 	case apierrors.IsForbidden(err):
-		return nil, f.forbidden(o, err)
+		return nil, version, f.forbidden(o, err)
 	case err != nil:
-		return nil, fmt.Errorf("%v: %w", o, err)
+		return nil, version, fmt.Errorf("%v: %w", o, err)
 	case !found:
-		return nil, fmt.Errorf("%v: there is none", o)
+		return nil, version, fmt.Errorf("%v: there is none", o)
 	}
-	data, found := content.data[key]
+	data, found = content.data[key]
 	if !found {
-		return nil, fmt.Errorf("%v: it has no key %s", o, key)
+		return nil, version, fmt.Errorf("%v: it has no key %s", o, key)
 	}
-	return data, nil
+	return data, version, nil
 }
 
 var forbiddenUser = regexp.MustCompile(`User "([^"]+)"`)
@@ -173,26 +174,28 @@ func (f *Files) forbidden(o FileObject, err error) error {
 		o, user, name, o.Namespace, resource, o.Name, name, o.Namespace, name, user)
 }
 
+// notWatched is the Version of what is not watched.
+const notWatched = "not watched"
+
 // Version tells contents of an object apart, and "cannot be read" as well as "is not there" from any content. It is cheap and asks nobody.
 func (f *Files) Version(o FileObject) string {
 	f.mu.Lock()
 	w := f.watched[o]
 	f.mu.Unlock()
 	if w == nil {
-		return "not watched"
+		return notWatched
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	return versionOf(w.now(o.Namespace + "/" + o.Name))
+}
+
+func versionOf(content fileContent, found bool, err error) string {
 	switch {
-	case !w.listed && w.failed != nil:
-		return "failed: " + w.failed.Error()
-	case !w.listed:
-		return "not listed"
+	case err != nil:
+		return "failed: " + err.Error()
+	case !found:
+		return "absent"
 	}
-	if content, found := w.objects[o.Namespace+"/"+o.Name]; found {
-		return "version " + content.version
-	}
-	return "absent"
+	return "version " + content.version
 }
 
 // Keep ends the watches of all objects that are not wanted any more.

@@ -84,16 +84,25 @@ func (l *latest[T]) get(ctx context.Context, key string) (object T, found bool, 
 	select {
 	case <-l.answered:
 	case <-ctx.Done():
-		return object, false, errors.New("the cluster has not answered yet")
 	}
+	return l.now(key)
+}
+
+// now does the same without waiting.
+func (l *latest[T]) now(key string) (object T, found bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.listed {
+	switch {
+	case !l.listed && l.failed == nil:
+		return object, false, errUnanswered
+	case !l.listed:
 		return object, false, l.failed
 	}
 	object, found = l.objects[key]
 	return object, found, nil
 }
+
+var errUnanswered = errors.New("the cluster has not answered yet")
 
 // Replace implements cache.ReflectorStore.
 func (l *latest[T]) Replace(list []any, _ string) error {

@@ -22,10 +22,17 @@ var ErrChanged = errors.New("the object has changed")
 // maxConditionText is how long the message of a condition may be, in bytes.
 const maxConditionText = 4 << 10
 
+// What a condition can say.
+const (
+	True    = string(metav1.ConditionTrue)
+	False   = string(metav1.ConditionFalse)
+	Unknown = string(metav1.ConditionUnknown)
+)
+
 // Condition is one condition of an object's status.
 type Condition struct {
 	Type               string
-	Status             bool // True or False; what is not known is False
+	Status             string // True, False or Unknown
 	Reason             string
 	Message            string
 	ObservedGeneration int64     // of the spec that it is about
@@ -111,12 +118,8 @@ func (p *Policy) written(conditions []Condition, now time.Time) []metav1.Conditi
 }
 
 func (c Condition) wire() metav1.Condition {
-	status := metav1.ConditionFalse
-	if c.Status {
-		status = metav1.ConditionTrue
-	}
 	return metav1.Condition{
-		Type: c.Type, Status: status, Reason: c.Reason, Message: c.Message, ObservedGeneration: c.ObservedGeneration,
+		Type: c.Type, Status: metav1.ConditionStatus(c.Status), Reason: c.Reason, Message: c.Message, ObservedGeneration: c.ObservedGeneration,
 		LastTransitionTime: metav1.NewTime(c.Since.UTC().Truncate(time.Second)),
 	}
 }
@@ -135,7 +138,7 @@ func readConditions(o *unstructured.Unstructured) []Condition {
 			return nil
 		}
 		all = append(all, Condition{
-			Type: c.Type, Status: c.Status == metav1.ConditionTrue, Reason: c.Reason, Message: c.Message,
+			Type: c.Type, Status: string(c.Status), Reason: c.Reason, Message: c.Message,
 			ObservedGeneration: c.ObservedGeneration, Since: c.LastTransitionTime.Time,
 		})
 	}
