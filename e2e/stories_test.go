@@ -46,6 +46,7 @@ func TestStories(t *testing.T) {
 			"notary":      cmdNotary,
 			"offline":     cmdOffline,
 			"registry":    cmdRegistry,
+			"resources":   cmdResources,
 			"server":      cmdServer,
 			"sigstore":    cmdSigstore,
 			"vault":       cmdVault,

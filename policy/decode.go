@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,7 +18,7 @@ import (
 // Known types: string, bool, integers, floats, time.Duration ("90s", "24h", "7d"), time.Time (RFC 3339), encoding.TextUnmarshaler,
 // Section (what stands there is not looked at yet), and slices, maps with string keys, structs and pointers of these. A struct that is a TextUnmarshaler too is read from text or
 // from a mapping. Tags of fields: `yaml:"name"` ("-" leaves the field out), `required:"true"`, `enum:"a,b"`, `min:"1"` (characters,
-// items, or the number itself), `pattern:"…"`, `empty:"true"`, `hint:"…"` (the next step, for messages) and `doc:"…"` (for
+// items, or the number itself), `max:"2048"` (characters), `pattern:"…"`, `empty:"true"`, `hint:"…"` (the next step, for messages) and `doc:"…"` (for
 // Schema). A type with a method Enum() []string takes only these texts.
 //
 // A text, list or mapping that is there and empty is an error wherever a field's tag does not say that empty has a meaning: who writes
@@ -228,6 +229,10 @@ func (d *decoder) constrain(c cursor, v reflect.Value, f *field) {
 		}
 		if v.Len() > 0 && f.pattern != nil && !f.pattern.MatchString(v.String()) {
 			d.fail(c.node, c.path, "%q is malformed; %s", clip(v.String()), f.next("it must match "+f.pattern.String()))
+			return
+		}
+		if n := utf8.RuneCountInString(v.String()); f.max > 0 && n > f.max {
+			d.fail(c.node, c.path, "%d characters, at most %d are allowed; shorten it", n, f.max)
 			return
 		}
 		size = v.Len()

@@ -201,7 +201,7 @@ func (c *compiler) bindScope(spec cursor) {
 		return
 	}
 	if at := spec.field("scope.namespaces"); present(spec, "scope", "namespaces") {
-		c.fail(at.node, at.path, "a %s speaks about its own namespace only; remove it, or write a %s", namespaceKind, kind)
+		c.fail(at.node, at.path, "%s", namespacesOfNamespace)
 	}
 	c.policy.Scope.Namespaces = &Namespaces{Names: []string{c.policy.Namespace}}
 }

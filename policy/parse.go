@@ -187,7 +187,7 @@ func (c *compiler) format(a *wireAuthority) bool {
 		case !slices.Contains(c.formats, f.key.Value):
 			c.fail(f.key, f.path, "unknown format; %s", didYouMean(f.key.Value, "formats are: ", c.formats))
 		case i > 0:
-			c.fail(f.key, f.path, "a second format; make it an authority of its own")
+			c.fail(f.key, f.path, "%s", secondFormat)
 		case f.node.Kind == yaml.ScalarNode && f.node.Tag == "!!null":
 			c.fail(f.at(), f.path, "has no value; write what the format needs")
 		case f.node.Kind != yaml.MappingNode:
