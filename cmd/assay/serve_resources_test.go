@@ -121,7 +121,7 @@ func TestT34_PolicyResourcesDecide(t *testing.T) {
 
 	putPolicy(s, "shop", broken)
 	r.until("the bad edit is shown", func() bool { return strings.HasPrefix(accepted(s, "shop"), "False Invalid 4: ") })
-	if got := accepted(s, "shop"); !strings.Contains(got, "TrustPolicy shop: spec.rules[0].alow: ") || !strings.Contains(got, "goes on deciding") {
+	if got := accepted(s, "shop"); !strings.Contains(got, "TrustPolicy/shop: spec.rules[0].alow: ") || !strings.Contains(got, "goes on deciding") {
 		t.Errorf("the condition says %s", got)
 	}
 	if got := condition(s, trustPolicies, "", "shop", "TrustMaterialFresh"); !strings.HasPrefix(got, "Unknown NotAccepted 4: ") {
@@ -366,7 +366,7 @@ func TestFilesAndResourcesTogether(t *testing.T) {
 	r.decides("the object allows", "shop", true, "")
 	putPolicy(s, "files", allowShop)
 	r.until("its name is taken", func() bool { return strings.HasPrefix(accepted(s, "files"), "False NameTaken 1: ") })
-	if ok, text := r.admitted("shop", shopImage); ok || !strings.Contains(text, "could not tell") || !strings.Contains(text, "TrustPolicy files") {
+	if ok, text := r.admitted("shop", shopImage); ok || !strings.Contains(text, "could not tell") || !strings.Contains(text, "TrustPolicy/files") {
 		t.Errorf("allowed %v: %s", ok, text)
 	}
 	s.Delete(trustPolicies, "", "files")
@@ -450,7 +450,7 @@ func TestTrustMaterialFresh(t *testing.T) {
 	must(t, err)
 	data := []byte(`{"apiVersion":"assay.dev/v1","kind":"TrustPolicy","metadata":{"name":"shop"},"spec":{"authorities":{"ci":{"sigstore":{"keyless":{"identities":[` +
 		`{"issuer":"https://issuer.example","subject":"ci@acme.example"}]}}}},"rules":[{"images":["**"],"require":"ci"}]}}`)
-	p, err := policy.Parse(policy.Source{Name: "TrustPolicy shop", Object: true, Data: data}, formatNames())
+	p, err := policy.Parse(policy.Source{Name: "TrustPolicy/shop", Object: true, Data: data}, formatNames())
 	must(t, err)
 	must(t, e.Use([]*policy.Policy{p}))
 	asOf := now.Add(-keeper.Statuses(now)[0].Age) // of the copy in the program

@@ -96,17 +96,17 @@ func TestPoliciesAreWatched(t *testing.T) {
 	s := clustertest.New(t)
 	s.Put(trustPolicies, trustPolicy("shop", "enforce"))
 	p := policies(t, s)
-	eventually(t, "the first list", func() bool { return names(p) == "TrustPolicy shop 1; " })
+	eventually(t, "the first list", func() bool { return names(p) == "TrustPolicy/shop 1; " })
 	all, _ := p.List()
 	if got, want := string(all[0].JSON), `{"apiVersion":"assay.dev/v1","kind":"TrustPolicy","metadata":{"name":"shop"},"spec":{"mode":"enforce"}}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	s.Put(trustPolicies, trustPolicy("shop", "audit"))
-	eventually(t, "the edit", func() bool { return names(p) == "TrustPolicy shop 2; " })
+	eventually(t, "the edit", func() bool { return names(p) == "TrustPolicy/shop 2; " })
 	s.Put(namespacePolicies, `{"apiVersion":"assay.dev/v1","kind":"NamespaceTrustPolicy","metadata":{"name":"own","namespace":"team"},"spec":{}}`)
-	eventually(t, "a namespace's policy", func() bool { return strings.Contains(names(p), "NamespaceTrustPolicy team/own 1") })
+	eventually(t, "a namespace's policy", func() bool { return strings.Contains(names(p), "NamespaceTrustPolicy/team/own 1") })
 	s.Delete(trustPolicies, "", "shop")
-	eventually(t, "the deletion", func() bool { return names(p) == "NamespaceTrustPolicy team/own 1; " })
+	eventually(t, "the deletion", func() bool { return names(p) == "NamespaceTrustPolicy/team/own 1; " })
 	if p.Silence() != 0 {
 		t.Errorf("silence %v while the watches stand", p.Silence())
 	}
@@ -125,10 +125,10 @@ func TestPoliciesAreNotCompleteBeforeBothKindsWereListed(t *testing.T) {
 	})
 	s.Put(trustPolicies, trustPolicy("shop", "enforce"))
 	p := policies(t, s)
-	eventually(t, "one kind", func() bool { return names(p) == "TrustPolicy shop 1; …" })
+	eventually(t, "one kind", func() bool { return names(p) == "TrustPolicy/shop 1; …" })
 	eventually(t, "silence", func() bool { return p.Silence() > 0 })
 	forbidden.Store(false)
-	eventually(t, "both kinds", func() bool { return names(p) == "TrustPolicy shop 1; " })
+	eventually(t, "both kinds", func() bool { return names(p) == "TrustPolicy/shop 1; " })
 	eventually(t, "no silence", func() bool { return p.Silence() == 0 })
 }
 
@@ -156,7 +156,7 @@ func TestPoliciesSurviveAGoneWatch(t *testing.T) {
 		t.Errorf("during the outage: %s", got)
 	}
 	down.Store(false)
-	eventually(t, "the news", func() bool { return names(p) == "TrustPolicy shop 2; " })
+	eventually(t, "the news", func() bool { return names(p) == "TrustPolicy/shop 2; " })
 	eventually(t, "no silence", func() bool { return p.Silence() == 0 })
 }
 

@@ -45,8 +45,8 @@ type Policy struct {
 	Conditions []Condition // of its status, as far as they can be read
 }
 
-// ID names the object among all policies.
-func (p *Policy) ID() string { return p.Kind + " " + p.Path() }
+// ID names the object among all policies: KIND/NAME, or KIND/NAMESPACE/NAME.
+func (p *Policy) ID() string { return p.Kind + "/" + p.Path() }
 
 // Path is NAMESPACE/NAME, or NAME where there is no namespace.
 func (p *Policy) Path() string {
