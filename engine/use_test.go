@@ -60,7 +60,6 @@ func TestUseKeepsAuthoritiesOfUnchangedPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := f.made.Load()
 	same := counted(t, "a", "one")
 	before := engine.AuthorityOf(e, "a", "ci")
 	if err := e.Use([]*policy.Policy{same, counted(t, "b", "two"), counted(t, "c", "one")}); err != nil {
@@ -84,7 +83,7 @@ func TestUseKeepsAuthoritiesOfUnchangedPolicies(t *testing.T) {
 	if err := e.Use([]*policy.Policy{p}); err != nil {
 		t.Fatal(err)
 	}
-	made = f.made.Load()
+	made := f.made.Load()
 	if err := e.Use([]*policy.Policy{p}); err != nil {
 		t.Fatal(err)
 	}
