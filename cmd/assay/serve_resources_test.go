@@ -178,7 +178,9 @@ func TestT36_PoliciesThatAreNotKnownYet(t *testing.T) {
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "the policies of the cluster are not known yet")
 	})
 	// The watches have tried again, which takes longer than it takes to look at what they know.
-	r.until("the watches try again", func() bool { return s.Count("GET", "/trustpolicies?") > 2 && s.Count("GET", "/namespacetrustpolicies?") > 2 })
+	r.until("the watches try again", func() bool {
+		return s.Count("GET", "/trustpolicies?") > 2 && s.Count("GET", "/namespacetrustpolicies?") > 2
+	})
 	if ok, text := r.admitted("shop", shopImage); ok || !strings.Contains(text, "could not tell") || !strings.Contains(text, "not known yet") {
 		t.Errorf("got allowed %v: %s", ok, text)
 	}
