@@ -62,6 +62,7 @@ func newKubernetes(ts *testscript.TestScript) *kubernetes {
 		// There is no controller that makes service accounts.
 		"--disable-admission-plugins=ServiceAccount")
 	ts.Check(server.await(func() error { return healthy(k.url+"/readyz", k.token) }))
+	worldOf(ts).servers["apiserver"] = server
 	k.kubeconfig(k.token, "kubeconfig")
 	k.ts.Setenv("KUBECONFIG", k.ts.MkAbs("kubeconfig"))
 	return k

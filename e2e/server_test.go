@@ -21,6 +21,8 @@ import (
 //	server start NAME PROGRAM [ARG…] runs a program until the story ends, with its output in NAME.log
 //	server await NAME URL            waits until the URL answers with 200, whoever vouches for its certificate
 //	server stop NAME CODE            ends it gently; CODE is the exit code that is wanted
+//	server kill NAME                 ends it as a power cut does
+//	server again NAME                runs what was ended once more, as it ran before
 func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "server", neg)
 	w := worldOf(ts)
@@ -42,8 +44,16 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 		if got := strconv.Itoa(p.cmd.ProcessState.ExitCode()); got != args[2] {
 			ts.Fatalf("%s: got exit code %s, want %s\n%s", args[1], got, args[2], p.output())
 		}
+	case len(args) == 2 && args[0] == "kill":
+		w.server(ts, args[1]).kill()
+	case len(args) == 2 && args[0] == "again":
+		old := w.server(ts, args[1])
+		p, err := launch(old.cmd.Dir, old.log.Name(), old.cmd.Env, old.cmd.Path, old.cmd.Args[1:]...)
+		ts.Check(err)
+		ts.Defer(p.end)
+		w.servers[args[1]] = p
 	default:
-		ts.Fatalf("usage: server port VAR... | start NAME PROGRAM [ARG...] | await NAME URL | stop NAME CODE")
+		ts.Fatalf("usage: server port VAR... | start NAME PROGRAM [ARG...] | await NAME URL | stop NAME CODE | kill NAME | again NAME")
 	}
 }
 

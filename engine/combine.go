@@ -38,7 +38,7 @@ func (q *question) combine(opinions []opinion, unheard *planned) Verdict {
 		}
 	}
 	if first < 0 {
-		return q.silence(unheard)
+		return q.silence(opinions, unheard)
 	}
 	v := Verdict{Decision: opinions[first].Decision, Allowed: allowed, cause: opinions[first].cause}
 	for i := range opinions {

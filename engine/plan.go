@@ -14,6 +14,7 @@ import (
 // plan is the policies with their authorities made. It does not change.
 type plan struct {
 	policies []*planned
+	byName   map[string]*planned
 }
 
 // planned is one policy of a plan.
@@ -44,6 +45,7 @@ type authority struct {
 	resolver     trust.Resolver   // nil: it knows no tags
 	versioned    trust.Versioned  // nil: the trust material is all in the policy
 	warner       trust.Warner     // nil: it has no warnings
+	aging        trust.Aging      // nil: nothing of it is fetched
 }
 
 func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *authority {
@@ -53,6 +55,7 @@ func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *author
 	one.resolver, _ = made.(trust.Resolver)
 	one.versioned, _ = made.(trust.Versioned)
 	one.warner, _ = made.(trust.Warner)
+	one.aging, _ = made.(trust.Aging)
 	return one
 }
 
@@ -82,7 +85,8 @@ func (a *authority) warnings(now time.Time) []string {
 	return a.warner.Warnings(now)
 }
 
-func compile(policies []*policy.Policy, formats []trust.Format) (*plan, error) {
+// compile makes a plan, with as much of the one before as has not changed.
+func compile(policies []*policy.Policy, formats []trust.Format, before *plan) (*plan, error) {
 	byName := map[string]trust.Format{}
 	for _, f := range formats {
 		byName[f.Name()] = f
@@ -96,15 +100,35 @@ func compile(policies []*policy.Policy, formats []trust.Format) (*plan, error) {
 			continue
 		}
 		files[doc.Name] = doc.File
+		old := before.named(doc.Name)
+		if old != nil && old.Policy == doc {
+			p.policies = append(p.policies, old)
+			continue
+		}
 		one, err := compileOne(doc, byName)
-		if err != nil {
+		switch {
+		case err != nil:
 			errs = append(errs, err)
 			continue
+		case old != nil && old.hash == one.hash && old.File == one.File:
+			one = old // its authorities remember what they checked
 		}
 		p.policies = append(p.policies, one)
 	}
+	p.byName = make(map[string]*planned, len(p.policies))
+	for _, one := range p.policies {
+		p.byName[one.Name] = one
+	}
 	clusterFirst(p.policies)
 	return p, errors.Join(errs...)
+}
+
+// named returns the policy of a name; nil if there is none, or no plan.
+func (p *plan) named(name string) *planned {
+	if p == nil {
+		return nil
+	}
+	return p.byName[name]
 }
 
 func compileOne(doc *policy.Policy, formats map[string]trust.Format) (*planned, error) {

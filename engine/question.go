@@ -69,6 +69,10 @@ type opinion struct {
 
 // decide asks every policy in scope. All that enforce must allow, and at least one of the cluster must have an opinion.
 func (q *question) decide(p *plan, req Request) Verdict {
+	if len(p.policies) == 0 {
+		reason := "there is no policy at all, so that nobody's word counts; a TrustPolicy has to be applied that speaks about " + q.ref.String()
+		return Verdict{Decision: Decision{Outcome: Denied, Reason: reason}}
+	}
 	if o, found := q.outright(p, req); found {
 		return q.combine([]opinion{o}, nil)
 	}
@@ -115,6 +119,9 @@ func (q *question) outright(p *plan, req Request) (opinion, bool) {
 		if one.Mode != policy.Enforce || !one.InScope(req.Request) {
 			continue
 		}
+		if one.Unusable != nil {
+			return q.ask(one), true // perhaps it keeps away from this host
+		}
 		rule, _, err := one.Match(policy.Query{Ref: q.ref, Now: q.now})
 		if err != nil || rule != nil && rule.Deny == "" || rule == nil && one.Unmatched == policy.IgnoreUnmatched {
 			continue
@@ -135,6 +142,10 @@ func (q *question) known() image.Digest {
 // ask has one policy decide.
 func (q *question) ask(p *planned) opinion {
 	o := opinion{mode: p.Mode, from: p, index: -1, Decision: Decision{Policy: p.Name, Mode: p.Mode.String(), Outcome: Denied}}
+	if p.Unusable != nil {
+		o.fail(fmt.Errorf("policy %s cannot be used: %w", p.Name, p.Unusable))
+		return o
+	}
 	rule, index, err := p.Match(policy.Query{Ref: q.ref, Now: q.now, TagDigest: q.tag})
 	switch {
 	case err != nil:

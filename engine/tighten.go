@@ -32,8 +32,11 @@ func clusterFirst(policies []*planned) {
 	})
 }
 
-// counts reports whether an opinion is the one that an image needs.
-func (o *opinion) counts() bool { return o.Outcome != NoOpinion && !o.from.tightens() }
+// counts reports whether an opinion is the one that an image needs. That of a policy which cannot be used is not, whatever its mode:
+// nobody knows that it has one.
+func (o *opinion) counts() bool {
+	return o.Outcome != NoOpinion && !o.from.tightens() && o.from.Unusable == nil
+}
 
 // opinions asks every policy in scope, those of the cluster first. unheard is a namespace's policy that was not asked because none of them
 // has an opinion: nobody would hear its answer, and it must not choose to which hosts requests go.
@@ -78,8 +81,13 @@ func (q *question) keepToAsked(o *opinion, others []opinion) {
 	}
 }
 
-// silence is the verdict where no policy that counts has an opinion.
-func (q *question) silence(unheard *planned) Verdict {
+// silence is the verdict where no policy that counts has an opinion. Where one cannot be used, nobody can tell whether it has.
+func (q *question) silence(opinions []opinion, unheard *planned) Verdict {
+	for i := range opinions {
+		if o := &opinions[i]; o.from.Unusable != nil {
+			return Verdict{Decision: o.Decision, cause: o.cause}
+		}
+	}
 	reason := "no policy speaks about " + q.ref.String()
 	if unheard != nil {
 		reason = fmt.Sprintf("no policy of the cluster speaks about %s, and %s can only tighten", q.ref, unheard.Name)

@@ -23,6 +23,7 @@ type Policy struct {
 	Rules       []Rule      // in the order of the document; the first that matches decides
 	Revoked     []Revocation
 	Warnings    []Error // what is allowed and probably not meant
+	Unusable    error   // of a StandIn: why nobody can tell what the policy says; nil: it can be used
 
 	index index
 	hash  hash

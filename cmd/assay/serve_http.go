@@ -112,6 +112,13 @@ func (s *server) drain(h *http.Server) error {
 // keepMaterial has trust material fetched for the first time, says that the server is ready, whatever came of it, and keeps the material
 // fresh: an authority without any cannot tell.
 func (s *server) keepMaterial(ctx context.Context) {
+	if s.awaited != nil {
+		select {
+		case <-s.awaited:
+		case <-ctx.Done():
+			return
+		}
+	}
 	prepare, cancel := context.WithTimeout(ctx, prepareTimeout)
 	if err := s.keeper.Prepare(prepare); err != nil && ctx.Err() == nil {
 		s.log.Warn("trust material could not be fetched", "error", enforce.Plain(err.Error()))

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -31,6 +30,7 @@ type serveKubernetesOptions struct {
 	sighup       bool
 	dia          bool
 	events       bool
+	resources    bool
 	ownNamespace string // empty: not in a pod
 	service      string
 	webhook      string // the name of the webhook configurations
@@ -47,10 +47,17 @@ move between the decision and the run.
 
 The labels of namespaces come from the cluster: the service account, or the user
 of --kubeconfig, needs to get, list and watch namespaces.
+
+With --policy-resources the TrustPolicy and NamespaceTrustPolicy objects of the
+cluster decide, beside those of --policy. Each shows in its status whether it is
+in force; a version that cannot be used leaves the one before in force.
 `
 
 const serveKubernetesExamples = `  # in a pod
   assay serve kubernetes --policy /etc/assay/policies --tls-cert tls.crt --tls-key tls.key
+
+  # with the policies that are objects of the cluster
+  assay serve kubernetes --policy-resources --tls-cert tls.crt --tls-key tls.key
 
   # outside of the cluster
   assay serve kubernetes --policy policies/ --tls-cert tls.crt --tls-key tls.key --kubeconfig assay.kubeconfig
@@ -71,14 +78,15 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	o.serveOptions = a.serveFlags(cmd, ":8443")
 	f := cmd.Flags()
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached (default: the pod's service account)")
+	f.BoolVar(&o.resources, "policy-resources", false, "let the TrustPolicy and NamespaceTrustPolicy objects of the cluster decide, beside --policy")
+	f.StringVar(&o.ownNamespace, "own-namespace", "", "`NAMESPACE` of Assay itself, where Secrets and ConfigMaps are that TrustPolicies name, and what Assay keeps (default: the pod's)")
 	f.StringVar(&o.pin, "pin", string(kubernetes.PinPods), "in which objects tags are pinned to digests: pods, all or never")
-	f.StringArrayVar(&o.exempt, "exempt-namespace", nil, "`NAMESPACE` in which everything is allowed; may be repeated (default: kube-system, and the pod's own); empty: none")
+	f.StringArrayVar(&o.exempt, "exempt-namespace", nil, "`NAMESPACE` in which everything is allowed; may be repeated (default: kube-system, and --own-namespace); empty: none")
 	f.StringArrayVar(&o.kinds, "kind", nil, "`GROUP/KIND=PATH[,PATH...]`: where a custom resource has images, as JSON pointers; * stands for every item, ? at the end for a path that may lead nowhere; may be repeated")
 	f.BoolVar(&o.unknownKinds, "insecure-allow-unknown-kinds", false, "allow objects of kinds of which nobody said where their images are")
 	f.BoolVar(&o.sighup, "sighup-annotation", false, "mark new objects as container-signature-enforcer does; the mark is never read")
 	f.BoolVar(&o.dia, "dia-paths", false, "answer at DIA's /verify and /echo as well")
 	f.BoolVar(&o.events, "events", false, "write Events about what was refused, and about what policies that warn or audit would refuse; needs to create and patch events")
-	f.StringVar(&o.ownNamespace, "own-namespace", "", "`NAMESPACE` of Assay itself (default: the pod's own)")
 	f.StringVar(&o.ownCA, "own-ca", "", "keep an own authority of certificates in the `SECRET` of the own namespace, in the place of --tls-cert; needs --service and --webhook-configuration")
 	f.StringVar(&o.service, "service", "", "`NAME` of the Service by which the API server calls, for --own-ca")
 	f.StringVar(&o.webhook, "webhook-configuration", "", "`NAME` of the mutating and of the validating webhook configuration that shall trust the own authority, for --own-ca")
@@ -91,9 +99,11 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 }
 
 func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) error {
+	o.otherPolicies = o.resources
 	if err := o.check(); err != nil {
 		return err
 	}
+	o.findOwnNamespace()
 	if err := o.checkOwn(); err != nil {
 		return err
 	}
@@ -109,102 +119,27 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	if err != nil {
 		return withHint(usageError("%w", err), "--kubeconfig names a file; without it, Assay must run in a pod with a service account")
 	}
-	namespaces, err := api.Namespaces()
-	if err != nil {
-		return usageError("%w", err)
-	}
-	events, err := s.events(api, o)
+	background, err := s.know(api, o)
 	if err != nil {
 		return usageError("%w", err)
 	}
 	exempt := o.exemptNamespaces()
 	h, err := kubernetes.New(kubernetes.Config{
-		Point: s.point, Namespaces: namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
+		Point: s.point, Namespaces: background.namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
 		InsecureAllowUnknownKinds: o.unknownKinds, SighupAnnotation: o.sighup, DIA: o.dia,
-		Refused: s.metrics.refuse, Log: s.log, Events: events,
+		Refused: s.metrics.refuse, Log: s.log, Events: background.events,
 	})
 	if err != nil {
 		return usageError("%w", err)
 	}
 	s.log.Info("exempt namespaces: everything in them is allowed", "namespaces", exempt)
-	own, err := s.ownIdentity(api, o)
-	if err != nil {
-		return usageError("%w", err)
-	}
-	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var watch sync.WaitGroup
-	watch.Go(func() { namespaces.Run(watching) })
-	if events != nil {
-		watch.Go(func() { events.Run(watching) })
-	}
-	if own != nil {
-		watch.Go(func() { own.Run(watching) })
-	}
-	defer watch.Wait()
-	defer stop()
+	defer background.begin(context.WithoutCancel(ctx))()
 	served := &webhook{Handler: h, server: s}
-	routes := map[string]http.Handler{"/mutate": served, "/validate": served, "GET /readyz": knowing(namespaces, trusting(own, &s.ready))}
+	routes := map[string]http.Handler{"/mutate": served, "/validate": served, "GET /readyz": knowing(trusting(background.own, &s.ready), background.needs...)}
 	if o.dia {
 		routes["/verify"], routes["/echo"] = served, served
 	}
 	return s.run(ctx, routes)
-}
-
-// checkOwn refuses command lines that leave open what own certificates are for.
-func (o *serveKubernetesOptions) checkOwn() error {
-	if o.ownNamespace == "" {
-		if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
-			o.ownNamespace = strings.TrimSpace(string(own))
-		}
-	}
-	switch {
-	case o.ownCA == "" && (o.service != "" || o.webhook != ""):
-		return usageError("--service and --webhook-configuration go with --own-ca")
-	case o.ownCA == "":
-		return nil
-	case o.service == "" || o.webhook == "":
-		return usageError("--own-ca needs --service and --webhook-configuration")
-	case o.ownNamespace == "":
-		return withHint(usageError("--own-ca: the own namespace is not known"), "outside of a pod, give --own-namespace")
-	}
-	return nil
-}
-
-// ownIdentity is the identity of --own-ca; nil without it.
-func (s *server) ownIdentity(api *cluster.Cluster, o *serveKubernetesOptions) (*cluster.Identity, error) {
-	if o.ownCA == "" {
-		return nil, nil
-	}
-	own, err := api.Identity(cluster.IdentityConfig{
-		Namespace: o.ownNamespace, Secret: o.ownCA, Service: o.service, Webhook: o.webhook, Now: s.app.now,
-	})
-	if err == nil {
-		s.known(own)
-	}
-	return own, err
-}
-
-// trusting is not ready before the API server trusts what is shown.
-func trusting(own *cluster.Identity, ready http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if own != nil && !own.Ready() {
-			http.Error(w, "not ready: the API server does not trust the own certificate yet", http.StatusServiceUnavailable)
-			return
-		}
-		ready.ServeHTTP(w, r)
-	})
-}
-
-// events tells people in the cluster of refusals, where that is wanted.
-func (s *server) events(api *cluster.Cluster, o *serveKubernetesOptions) (*kubernetes.Events, error) {
-	if !o.events {
-		return nil, nil
-	}
-	writer, err := api.Events(kubernetes.ErrNoEvent)
-	if err != nil {
-		return nil, err
-	}
-	return kubernetes.NewEvents(writer, s.metrics.event, s.log, s.app.now), nil
 }
 
 // webhook is the point as it is served. It lets nobody in without a client certificate that counts, where there is an authority for them.
@@ -224,15 +159,19 @@ func (w *webhook) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	w.Handler.ServeHTTP(out, r)
 }
 
-// knowing is not ready before the namespaces are known: until then nothing can be told.
-func knowing(namespaces *cluster.Namespaces, ready http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !namespaces.Ready() {
-			http.Error(w, "not ready: the namespaces of the cluster are not known yet", http.StatusServiceUnavailable)
-			return
-		}
-		ready.ServeHTTP(w, r)
-	})
+// checkOwn refuses command lines that leave open what own certificates are for.
+func (o *serveKubernetesOptions) checkOwn() error {
+	switch {
+	case o.ownCA == "" && (o.service != "" || o.webhook != ""):
+		return usageError("--service and --webhook-configuration go with --own-ca")
+	case o.ownCA == "":
+		return nil
+	case o.service == "" || o.webhook == "":
+		return usageError("--own-ca needs --service and --webhook-configuration")
+	case o.ownNamespace == "":
+		return withHint(usageError("--own-ca: the own namespace is not known"), "outside of a pod, give --own-namespace")
+	}
+	return nil
 }
 
 // exemptNamespaces are those that were named, or the usual ones: what a cluster cannot start without, and Assay itself.
@@ -245,6 +184,16 @@ func (o *serveKubernetesOptions) exemptNamespaces() []string {
 		exempt = append(exempt, o.ownNamespace)
 	}
 	return exempt
+}
+
+// findOwnNamespace asks the pod for what --own-namespace did not say.
+func (o *serveKubernetesOptions) findOwnNamespace() {
+	if o.ownNamespace != "" {
+		return
+	}
+	if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
+		o.ownNamespace = strings.TrimSpace(string(own))
+	}
 }
 
 // parseKinds reads --kind.

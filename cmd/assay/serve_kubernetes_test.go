@@ -257,16 +257,16 @@ func TestT47_ABugBeforeThePointIsADenial(t *testing.T) {
 	h, err := kubernetes.New(kubernetes.Config{Point: &enforce.Point{Decider: nobody{}}, Namespaces: nobody{}})
 	must(t, err)
 	w := newRecorder()
-	s.handler(map[string]http.Handler{"/mutate": broken{h}}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/mutate", strings.NewReader(
+	s.handler(map[string]http.Handler{"/mutate": breaking{h}}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/mutate", strings.NewReader(
 		`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u"}}`)))
 	if got := w.Body.String(); !strings.Contains(got, `"uid":"u","allowed":false`) || !strings.Contains(got, `"code":500`) {
 		t.Errorf("got %d %s", w.Code, got)
 	}
 }
 
-type broken struct{ *kubernetes.Handler }
+type breaking struct{ *kubernetes.Handler }
 
-func (broken) ServeHTTP(http.ResponseWriter, *http.Request) { panic("broken") }
+func (breaking) ServeHTTP(http.ResponseWriter, *http.Request) { panic("broken") }
 
 // nobody breaks down when it is asked.
 type nobody struct{}

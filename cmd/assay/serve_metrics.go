@@ -13,14 +13,18 @@ import (
 // serverMetrics is what a server counts beside verdicts. Its labels have a few words each, see docs/reference/metrics.md.
 type serverMetrics struct {
 	*metrics
-	requests prometheus.Gauge
-	bugs     prometheus.Counter
-	turned   *prometheus.CounterVec
-	loads    *prometheus.CounterVec
-	refused  *prometheus.GaugeVec
-	events   *prometheus.CounterVec
-
+	requests  prometheus.Gauge
+	bugs      prometheus.Counter
+	turned    *prometheus.CounterVec
+	loads     *prometheus.CounterVec
+	refused   *prometheus.GaugeVec
+	events    *prometheus.CounterVec
 	displaced prometheus.Counter
+	policies  *prometheus.GaugeVec
+	silence   *prometheus.GaugeVec
+	silent    *prometheus.GaugeVec
+
+	look []func() // at what is told as it is at that moment
 }
 
 func newServerMetrics() *serverMetrics {
@@ -47,8 +51,17 @@ func newServerMetrics() *serverMetrics {
 		displaced: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "assay_connections_refused_total", Help: "Connections that were closed because too many were open.",
 		}),
+		policies: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "assay_policies", Help: "Policies that are objects of the cluster, by whether what stands in them is in force.",
+		}, []string{"kind", "state"}),
+		silence: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "assay_watch_silence_seconds", Help: "How long ago the API server last told of what is watched; 0 while the watch stands.",
+		}, []string{"what"}),
+		silent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "assay_watch_stale", Help: "1 if a watch has not stood for so long that what is known may be old.",
+		}, []string{"what"}),
 	}
-	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused, m.events, m.displaced,
+	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused, m.events, m.displaced, m.policies, m.silence, m.silent,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -75,6 +88,9 @@ func (m *serverMetrics) handler(statuses func() []material.Status) http.Handler 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, s := range statuses() {
 			m.material(s.Name, s.Age, s.Stale)
+		}
+		for _, look := range m.look {
+			look()
 		}
 		served.ServeHTTP(w, r)
 	})

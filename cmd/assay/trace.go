@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/sdk/resource"
+	sdkresource "go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
@@ -82,7 +82,7 @@ func (o *traceOptions) open(ctx context.Context, point string, log *slog.Logger)
 		sdk.WithBatcher(exporter, sdk.WithMaxQueueSize(traceQueue), sdk.WithExportTimeout(traceTimeout)),
 		sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(o.sample))),
 		sdk.WithRawSpanLimits(limits),
-		sdk.WithResource(resource.NewSchemaless(
+		sdk.WithResource(sdkresource.NewSchemaless(
 			attribute.String("service.name", "assay"), attribute.String("service.version", versionText()), attribute.String("assay.point", point),
 		)),
 	)
@@ -143,7 +143,7 @@ func (t *tracing) handler(pattern string, h http.Handler) http.Handler {
 			h.ServeHTTP(w, r.WithContext(ctx))
 			return
 		}
-		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		s := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		h.ServeHTTP(s, r.WithContext(ctx))
 		span.SetAttributes(attribute.Int("http.response.status_code", s.status))
 		if id := w.Header().Get("X-Request-ID"); id != "" {
@@ -155,20 +155,20 @@ func (t *tracing) handler(pattern string, h http.Handler) http.Handler {
 	})
 }
 
-// statusWriter remembers the status of an answer.
-type statusWriter struct {
+// statusRecorder remembers the status of an answer.
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
 // WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
+func (w *statusRecorder) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *statusRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // registryTrace makes a span of each exchange with a registry, a token service or a Notary server; nil if there are none.
 func (t *tracing) registryTrace() func(ctx context.Context, method, url string) (context.Context, func(int, error)) {

@@ -46,6 +46,7 @@ var (
 	_ trust.Resolver   = (*authority)(nil)
 	_ trust.Rememberer = (*authority)(nil)
 	_ trust.Warner     = (*authority)(nil)
+	_ trust.Aging      = (*authority)(nil)
 )
 
 // Find implements trust.Authority. What was seen before costs one request, for the timestamp; a repository that was never seen costs one
@@ -245,4 +246,12 @@ func (a *authority) Warnings(now time.Time) []string {
 		all = append(all[:len(all):len(all)], text)
 	}
 	return all
+}
+
+// Stale implements trust.Aging: a server that is down while what is kept stands for it.
+func (a *authority) Stale(now time.Time) []string {
+	if a.grace > 0 && a.format.outages.warning(a.server, now) != "" {
+		return []string{"trust data of " + a.server}
+	}
+	return nil
 }

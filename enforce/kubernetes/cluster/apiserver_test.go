@@ -115,7 +115,7 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request, at string) {
 	events := make(chan event, 1000)
 	a.mu.Lock()
 	since, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
-	if object, found := a.objects[at]; found && versionOf(object) > since {
+	if object, found := a.objects[at]; found && resourceVersionOf(object) > since {
 		events <- event{"ADDED", object}
 	}
 	a.watches[events] = at
@@ -139,7 +139,7 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request, at string) {
 	}
 }
 
-func versionOf(object map[string]any) int {
+func resourceVersionOf(object map[string]any) int {
 	n, _ := strconv.Atoi(object["metadata"].(map[string]any)["resourceVersion"].(string))
 	return n
 }
@@ -165,7 +165,7 @@ func (a *apiServer) write(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodPost && !found:
 		status(w, http.StatusNotFound, "NotFound")
 		return
-	case r.Method == http.MethodPut && versionOf(object) != versionOf(present):
+	case r.Method == http.MethodPut && resourceVersionOf(object) != resourceVersionOf(present):
 		status(w, http.StatusConflict, "Conflict")
 		return
 	case r.Method == http.MethodPatch:
@@ -186,7 +186,7 @@ func patched(present map[string]any, patch []any) map[string]any {
 		operation := step.(map[string]any)
 		value, where := operation["value"].(string), strings.Split(operation["path"].(string), "/")
 		if operation["op"] == "test" {
-			if strconv.Itoa(versionOf(present)) != value {
+			if strconv.Itoa(resourceVersionOf(present)) != value {
 				return nil
 			}
 			continue

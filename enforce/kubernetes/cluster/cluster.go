@@ -6,6 +6,7 @@ package cluster
 import (
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -18,10 +19,13 @@ type Cluster struct {
 	log    *slog.Logger
 }
 
+// logOnce is for the one logger that Kubernetes' client has for the whole process: it must not be replaced while it is used.
+var logOnce sync.Once
+
 // Open prepares the way. kubeconfig is the name of a file; without one, the pod's service account is used. Kubernetes' client logs for the
-// whole process, and does so to log. Nothing is asked yet.
+// whole process, and does so to the log of the first one that was opened. Nothing is asked yet.
 func Open(kubeconfig string, log *slog.Logger) (*Cluster, error) {
-	klog.SetSlogLogger(log)
+	logOnce.Do(func() { klog.SetSlogLogger(log) })
 	config, err := load(kubeconfig)
 	if err != nil {
 		return nil, err

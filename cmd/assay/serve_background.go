@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/assay-dev/assay/enforce/kubernetes"
+	"github.com/assay-dev/assay/enforce/kubernetes/cluster"
+)
+
+// background is what a server knows of its cluster, and what keeps that current.
+type background struct {
+	namespaces *cluster.Namespaces
+	needs      []knowledge
+	runs       []func(context.Context)
+	own        *cluster.Identity  // nil: the certificate is in files
+	events     *kubernetes.Events // nil: nobody is told
+}
+
+// know prepares what is to be known of the cluster. Nothing is asked yet.
+func (s *server) know(api *cluster.Cluster, o *serveKubernetesOptions) (*background, error) {
+	b := &background{}
+	watches := &contacts{log: s.log, metrics: s.metrics}
+	s.metrics.look = append(s.metrics.look, watches.measure)
+	var err error
+	if b.namespaces, err = api.Namespaces(); err != nil {
+		return nil, err
+	}
+	b.needs = append(b.needs, knowledge{"the namespaces of the cluster", b.namespaces.Ready})
+	b.runs = append(b.runs, b.namespaces.Run, watches.run)
+	watches.watch("namespaces", b.namespaces.Silence)
+	if b.own, err = s.ownIdentity(api, o); err != nil {
+		return nil, err
+	}
+	if b.own != nil {
+		b.runs = append(b.runs, b.own.Run)
+	}
+	if b.events, err = s.events(api, o); err != nil {
+		return nil, err
+	}
+	if b.events != nil {
+		b.runs = append(b.runs, b.events.Run)
+	}
+	if !o.resources {
+		return b, nil
+	}
+	r, err := s.newResources(api, o.ownNamespace)
+	if err != nil {
+		return nil, err
+	}
+	s.awaited = r.loaded
+	b.needs = append(b.needs, knowledge{"the policies of the cluster", r.ready.Load})
+	b.runs = append(b.runs, r.run)
+	watches.watch("policies", r.policies.Silence)
+	watches.watch("files", r.files.Silence)
+	return b, nil
+}
+
+// begin keeps everything current until end is called.
+func (b *background) begin(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	for _, run := range b.runs {
+		group.Go(func() { run(ctx) })
+	}
+	return func() {
+		cancel()
+		group.Wait()
+	}
+}
+
+// ownIdentity is the identity of --own-ca; nil without it.
+func (s *server) ownIdentity(api *cluster.Cluster, o *serveKubernetesOptions) (*cluster.Identity, error) {
+	if o.ownCA == "" {
+		return nil, nil
+	}
+	own, err := api.Identity(cluster.IdentityConfig{
+		Namespace: o.ownNamespace, Secret: o.ownCA, Service: o.service, Webhook: o.webhook, Now: s.app.now,
+	})
+	if err == nil {
+		s.known(own)
+	}
+	return own, err
+}
+
+// trusting is not ready before the API server trusts what is shown.
+func trusting(own *cluster.Identity, ready http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if own != nil && !own.Ready() {
+			http.Error(w, "not ready: the API server does not trust the own certificate yet", http.StatusServiceUnavailable)
+			return
+		}
+		ready.ServeHTTP(w, r)
+	})
+}
+
+// events tells people in the cluster of refusals, where that is wanted.
+func (s *server) events(api *cluster.Cluster, o *serveKubernetesOptions) (*kubernetes.Events, error) {
+	if !o.events {
+		return nil, nil
+	}
+	writer, err := api.Events(kubernetes.ErrNoEvent)
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewEvents(writer, s.metrics.event, s.log, s.app.now), nil
+}
