@@ -110,6 +110,13 @@ type Warner interface {
 	Warnings(now time.Time) []string
 }
 
+// Located is implemented by authorities that ask other servers than the registry of an image. What such an authority said is kept apart by
+// the logins that fit these servers as well (Logins).
+type Located interface {
+	// Servers returns the hosts that are asked, in canonical form, as Logins.For takes them.
+	Servers() []string
+}
+
 // Resolver is implemented by authorities whose trust data, not the registry, name the digest of a tag. Such an authority is asked with
 // the tag beside the digest, where the question has one: Find, Check and Remember get both, and the tag must then stand for the digest.
 type Resolver interface {
