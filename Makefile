@@ -14,7 +14,7 @@ FUZZTIME ?= 20s
 VULNDB   ?=
 RUN      ?=
 
-.PHONY: help demo build test e2e lint bench bench-peers fuzz mutants
+.PHONY: help demo build test e2e lint bench bench-peers bench-webhook fuzz mutants
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -42,6 +42,9 @@ bench: ## benchmarks, and their ratios to what the same work costs at least
 bench-peers: build ## assay verify against cosign verify (cold) and notary lookup (warm), as whole processes: medians and ratios
 	@e2e/peers/install
 	@ASSAY_BENCH=1 go test -tags e2e ./e2e -count 1 -v -timeout 20m -run TestBenchPeers
+
+bench-webhook: build ## the webhook over TLS, beside one that allows everything and the least that looks at images: ratios in one run
+	@go run ./tools/benchwebhook
 
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@FUZZTIME='$(FUZZTIME)' .ci/fuzz '$(RUN)'

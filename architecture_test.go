@@ -70,6 +70,7 @@ var house = map[string]row{
 	"e2e":                        {},
 	"examples":                   {},
 	"tools/benchratio":           {},
+	"tools/benchwebhook":         {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}, owns: []string{"k8s.io/api"}},
 	"tools/mutants":              {},
 }
 

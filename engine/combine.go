@@ -99,7 +99,7 @@ func (q *question) settle(v *Verdict, first *opinion, opinions []opinion) {
 		v.deny(o, reason)
 		return
 	}
-	v.Digest = chosen.digest
+	v.Digest, v.Child = chosen.digest, chosen.child
 	if pin && v.Digest != q.ref.Digest() {
 		v.Pin = q.ref.Pinned(v.Digest).String()
 	}

@@ -183,13 +183,14 @@ func (b *hurriedBody) Read(p []byte) (int, error) {
 // bounded lets so many requests in at once, and sends the others away: what waits in memory helps nobody.
 func (s *server) bounded(h, inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer s.inFlight.Add(-1)
 		if s.inFlight.Add(1) > maxInFlight {
+			s.inFlight.Add(-1) // before it is refused, which can take a moment and holds no place
 			s.metrics.refuse("overloaded")
 			w.Header().Set("Retry-After", "1")
 			refuse(h, w, r, http.StatusServiceUnavailable, "too many requests at once; try again")
 			return
 		}
+		defer s.inFlight.Add(-1)
 		s.metrics.requests.Inc()
 		defer s.metrics.requests.Dec()
 		inner.ServeHTTP(w, r)

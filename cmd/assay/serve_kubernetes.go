@@ -116,27 +116,29 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	watch.Go(func() { namespaces.Run(watching) })
 	defer watch.Wait()
 	defer stop()
-	webhook := s.known(h)
-	routes := map[string]http.Handler{"/mutate": webhook, "/validate": webhook, "GET /readyz": knowing(namespaces, &s.ready)}
+	served := &webhook{Handler: h, server: s}
+	routes := map[string]http.Handler{"/mutate": served, "/validate": served, "GET /readyz": knowing(namespaces, &s.ready)}
 	if o.dia {
-		routes["/verify"], routes["/echo"] = webhook, webhook
+		routes["/verify"], routes["/echo"] = served, served
 	}
 	return s.run(ctx, routes)
 }
 
-// known lets nobody in without a client certificate that counts, where there is an authority for them.
-func (s *server) known(h http.Handler) http.Handler {
-	if s.options.clientCA == "" {
-		return h
+// webhook is the point as it is served. It lets nobody in without a client certificate that counts, where there is an authority for them.
+type webhook struct {
+	*kubernetes.Handler
+	server *server
+}
+
+// ServeHTTP implements http.Handler.
+func (w *webhook) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	s := w.server
+	if s.options.clientCA != "" && (r.TLS == nil || !slices.ContainsFunc(r.TLS.VerifiedChains, s.identity.counts)) {
+		s.metrics.refuse("unauthenticated")
+		w.Refuse(out, r, http.StatusUnauthorized, "a client certificate is needed")
+		return
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil || !slices.ContainsFunc(r.TLS.VerifiedChains, s.identity.counts) {
-			s.metrics.refuse("unauthenticated")
-			answerError(w, http.StatusUnauthorized, "a client certificate is needed")
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
+	w.Handler.ServeHTTP(out, r)
 }
 
 // knowing is not ready before the namespaces are known: until then nothing can be told.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
@@ -13,6 +14,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/enforce/kubernetes"
+	"github.com/assay-dev/assay/engine"
 )
 
 // apiServer answers what the watch of namespaces asks, with the namespaces that it is given.
@@ -215,3 +220,34 @@ func TestT42_OnlyTheAPIServerIsAnswered(t *testing.T) {
 		t.Errorf("the API server: %s", text)
 	}
 }
+
+// Who is sent away before the point is reached gets a review that denies, with the request's uid: failurePolicy can be Ignore.
+func TestT43_TooManyReviewsAreDenied(t *testing.T) {
+	s := &server{metrics: newServerMetrics(), log: newTestLog(), options: &serveOptions{clientCA: "clients.pem"}, identity: &tlsIdentity{}}
+	h, err := kubernetes.New(kubernetes.Config{Point: &enforce.Point{Decider: nobody{}}, Namespaces: nobody{}})
+	must(t, err)
+	served := s.handler(map[string]http.Handler{"/validate": &webhook{Handler: h, server: s}})
+	for _, row := range []struct {
+		inFlight int64
+		code     int
+	}{{0, http.StatusUnauthorized}, {maxInFlight, http.StatusServiceUnavailable}} {
+		s.inFlight.Store(row.inFlight)
+		w := newRecorder()
+		served.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/validate", strings.NewReader(
+			`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"group":"","version":"v1","kind":"Pod"}}}`)))
+		const want = `"uid":"u","allowed":false,"status":{"status":"Failure"`
+		if got := w.Body.String(); w.Code != 200 || !strings.Contains(got, want) || !strings.Contains(got, fmt.Sprintf(`"code":%d`, row.code)) {
+			t.Errorf("got %d %s, want a denial with the uid and code %d", w.Code, got, row.code)
+		}
+		if got := s.inFlight.Load(); got != row.inFlight {
+			t.Errorf("got %d requests in flight afterwards, want %d", got, row.inFlight)
+		}
+	}
+}
+
+// nobody breaks down when it is asked.
+type nobody struct{}
+
+func (nobody) Decide(context.Context, engine.Request) engine.Verdict { panic("asked") }
+
+func (nobody) Labels(context.Context, string) (map[string]string, error) { panic("asked") }

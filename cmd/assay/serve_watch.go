@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -47,7 +48,19 @@ func (r *reading) list(paths []string) ([]string, error) {
 	return r.listed, r.failed
 }
 
-// file reads a file of at most limit bytes, like readLimited.
+// readPlain is readLimited for plain files. To open a pipe waits for whoever writes to it, and all that is watched would wait with it.
+func readPlain(name string, limit int64) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: is no plain file, and cannot be read again when it changes", name)
+	}
+	return readLimited(name, limit)
+}
+
+// file reads a file of at most limit bytes, like readPlain.
 func (r *reading) file(name string, limit int64) ([]byte, error) {
 	var f readFile
 	found := false
@@ -56,7 +69,7 @@ func (r *reading) file(name string, limit int64) ([]byte, error) {
 	}
 	if !found || f.limit < limit {
 		f = readFile{limit: limit}
-		f.content, f.err = readLimited(name, limit)
+		f.content, f.err = readPlain(name, limit)
 	}
 	if r.files == nil {
 		r.files = map[string]readFile{}

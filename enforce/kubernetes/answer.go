@@ -184,6 +184,7 @@ type status struct {
 // reasons are Kubernetes' words for the codes.
 var reasons = map[int]string{
 	http.StatusBadRequest:            "BadRequest",
+	http.StatusUnauthorized:          "Unauthorized",
 	http.StatusForbidden:             "Forbidden",
 	http.StatusRequestEntityTooLarge: "RequestEntityTooLarge",
 	http.StatusInternalServerError:   "InternalError",

@@ -140,10 +140,11 @@ func (h *Handler) pins(r *review) bool {
 	return false
 }
 
-// another reports whether an image is allowed only because another digest is to run in place of the one in its text: the child of an index
-// for which alone somebody vouches. A tag says nothing of what it stands for, and whoever leaves it unpinned has it move.
+// another reports whether an image is allowed only because another digest is to run in place of what its text stands for: the child of an
+// index for which alone somebody vouches, or what a rule puts in the place of a digest. Any other tag may stand unpinned: whoever leaves it
+// so has it move.
 func another(i Image, v *engine.Verdict) bool {
-	return v.Allowed && v.Pin != "" && v.Pin != i.Text && strings.Contains(i.Text, "@")
+	return v.Allowed && (v.Child || strings.Contains(i.Text, "@")) && v.Pin != "" && v.Pin != i.Text
 }
 
 // insteadOf is the denial of an image that nobody replaces by the one that may run in its place: what a pod has is what runs.
@@ -151,5 +152,8 @@ func insteadOf(v *engine.Verdict) *engine.Verdict {
 	denied := *v
 	denied.Allowed, denied.Outcome = false, engine.Denied
 	denied.Reason = "somebody vouches for " + v.Pin + " only, which would have to stand here"
+	if v.Child {
+		denied.Reason += ": it is one platform of what would run"
+	}
 	return &denied
 }

@@ -33,6 +33,8 @@ const (
 	defaultTimeout = 10 * time.Second       // where the API server does not say how long it waits
 	minMargin      = 250 * time.Millisecond // a decider that does not heed its deadline is waited for a moment more
 	maxMargin      = 500 * time.Millisecond
+	maxHead        = 4 << 10     // bytes of a review in which the uid of one that is refused unread is looked for
+	headTimeout    = time.Second // for these bytes
 )
 
 // Pin says in which objects images are replaced by the digests that were decided about.
@@ -169,32 +171,68 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, pin bool, fail 
 		return
 	}
 	var rev review
-	var a answer
-	if bug := enforce.Guard(func() { a = h.decide(ctx, body.Bytes(), &rev, pin) }); bug != nil {
+	var content []byte
+	bug := enforce.Guard(func() {
+		if a := h.decide(ctx, body.Bytes(), &rev, pin); rev.uid == "" {
+			fail(w, "no admission review: "+enforce.Plain(a.message))
+		} else {
+			content = a.encode(&rev)
+		}
+	})
+	switch {
+	case bug == nil && content == nil:
+	case bug == nil:
+		send(w, content)
+	default:
 		h.config.Log.Error("bug", "requestId", enforce.RequestID(rev.uid), "error", bug.Error(), "stack", string(bug.Stack))
 		h.config.Refused("bug")
-		a = refusal(http.StatusInternalServerError, "Assay broke down, and says nothing about the images; tell whoever runs it")
+		h.refuse(w, &rev, http.StatusInternalServerError, "Assay broke down, and says nothing about the images; tell whoever runs it", fail)
 	}
+}
+
+func send(w http.ResponseWriter, content []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(content) // whoever asked has left
+}
+
+// refuse answers a review about which nothing was decided, or says why there is no review in the answer.
+func (h *Handler) refuse(w http.ResponseWriter, rev *review, status int, text string, fail func(http.ResponseWriter, string)) {
 	if rev.uid == "" {
-		fail(w, "no admission review: "+enforce.Plain(a.message))
+		fail(w, text)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(a.encode(&rev)) // whoever asked has left
+	a := refusal(status, text)
+	send(w, a.encode(rev))
 }
 
 // partial answers a review of which only the beginning was read. API servers put the uid there.
 func (h *Handler) partial(w http.ResponseWriter, body []byte, fail func(http.ResponseWriter, string)) {
 	h.config.Refused("unreadable")
-	const text = "the review was not received whole"
-	var rev review
-	if bug := enforce.Guard(func() { _ = h.decoder.decode(body, &rev) }); bug != nil || rev.uid == "" {
+	const text = "the review was not received whole, or too many large ones came at once\nnext: try again"
+	rev := h.beginning(body)
+	h.refuse(w, &rev, http.StatusServiceUnavailable, text, fail)
+}
+
+// beginning is what the first bytes of a review tell: the uid, if it can be told.
+func (h *Handler) beginning(body []byte) (rev review) {
+	if bug := enforce.Guard(func() { _ = h.decoder.decode(body, &rev) }); bug != nil {
+		return review{}
+	}
+	return rev
+}
+
+// Refuse denies a request that does not come to ServeHTTP, with a status of its own in the review and a text for people: API servers take
+// every other answer as failurePolicy says, and that may be to allow. Of the body no more is read than a uid needs, for a moment.
+func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
+	fail := func(w http.ResponseWriter, text string) { http.Error(w, text, status) }
+	if r.Method != http.MethodPost || !slices.Contains([]string{"/validate", "/mutate", "/verify"}, r.URL.Path) {
 		fail(w, text)
 		return
 	}
-	a := refusal(http.StatusServiceUnavailable, text+", or too many large ones came at once\nnext: try again")
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(a.encode(&rev)) // whoever asked has left
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(headTimeout)) // else it is no connection
+	head, _ := io.ReadAll(io.LimitReader(r.Body, maxHead))                         // what has come must do
+	rev := h.beginning(head)
+	h.refuse(w, &rev, status, text, fail)
 }
 
 // read reads a review of at most one byte more than MaxReview. Few large ones are held at once: whoever can connect can send them, and memory

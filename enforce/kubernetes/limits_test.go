@@ -3,8 +3,11 @@ package kubernetes
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -134,14 +137,19 @@ func (anyNamespace) Labels(context.Context, string) (map[string]string, error) {
 func TestT25_AnotherDigestIsVouchedFor(t *testing.T) {
 	const index = "r.example/app@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	const child = "r.example/app@" + digest
+	const multi = "r.example/app:multi" // a tag of the index
 	say := func(req engine.Request) engine.Verdict {
 		v := engine.Verdict{Image: req.Image, Allowed: true, Decision: engine.Decision{Policy: "production", Mode: "enforce", Outcome: engine.Allowed}}
 		if req.Image != child {
 			v.Pin = child
 		}
+		v.Child = req.Image == multi
 		return v
 	}
-	deployment := change{group: "apps", kind: "Deployment", object: `{"spec":{"template":{"spec":{"containers":[{"name":"a","image":"` + index + `"}]}}}}`}
+	deploymentOf := func(image string) change {
+		return change{group: "apps", kind: "Deployment", object: `{"spec":{"template":{"spec":{"containers":[{"name":"a","image":"` + image + `"}]}}}}`}
+	}
+	deployment := deploymentOf(index)
 	tests := []struct {
 		name, path string
 		pin        Pin
@@ -154,6 +162,10 @@ func TestT25_AnotherDigestIsVouchedFor(t *testing.T) {
 		{"nothing is pinned", "/mutate", PinNever, change{object: pod(index)}, false},
 		{"a tag, which can move anyway", "/validate", PinPods, change{object: pod("r.example/app:1")}, true},
 		{"what makes pods", "/validate", PinPods, deployment, true},
+		{"a tag of the index: it is put in its place", "/mutate", PinPods, change{object: pod(multi)}, true},
+		{"a tag of the index: nobody put it in its place", "/validate", PinPods, change{object: pod(multi)}, false},
+		{"a tag of the index: nothing is pinned", "/mutate", PinNever, change{object: pod(multi)}, false},
+		{"a tag of the index in what makes pods", "/validate", PinPods, deploymentOf(multi), true},
 		{"an image that an update leaves as it was", "/mutate", PinPods, change{operation: "UPDATE", object: pod(index, child), old: pod(index)}, false},
 	}
 	for _, test := range tests {
@@ -186,5 +198,43 @@ func TestT32_AnotherShapeIsUnreadable(t *testing.T) {
 	}
 	if got := l.validate(t, change{object: `{"spec":{"initContainers":null,"containers":[{"image":"r.example/good:1"}],"volumes":[{"image":null}]}}`}); !got.Response.Allowed {
 		t.Errorf("nulls: got %+v", got.Response)
+	}
+}
+
+// A request that something before the point sends away is a denial all the same: failurePolicy can be Ignore, and then everything else
+// allows.
+func TestT43_WhatIsSentAwayIsDenied(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.DIA = true })
+	whole := reviewOf(change{object: pod(good)})
+	refuse := func(method, path string, body io.Reader) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		l.Refuse(w, httptest.NewRequest(method, path, body), http.StatusServiceUnavailable, "too many requests at once")
+		return w
+	}
+	for _, path := range []string{"/validate?timeout=5s", "/mutate", "/verify"} {
+		for name, body := range map[string]io.Reader{"whole": bytes.NewReader(whole), "large": io.MultiReader(bytes.NewReader(whole[:len(whole)-100]), &endless{})} {
+			w := refuse(http.MethodPost, path, body)
+			var got reply
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK {
+				t.Fatalf("%s, %s: got %d %s", path, name, w.Code, w.Body)
+			}
+			if got.Response.UID != "uid-1" || got.Response.Allowed || got.Response.Status.Code != 503 || got.Response.Status.Message != "too many requests at once" {
+				t.Errorf("%s, %s: got %+v", path, name, got)
+			}
+		}
+	}
+	stream := &endless{}
+	if refuse(http.MethodPost, "/validate", stream); stream.read > maxHead {
+		t.Errorf("got %d bytes read, want no more than %d", stream.read, maxHead)
+	}
+	for _, w := range []*httptest.ResponseRecorder{
+		refuse(http.MethodPost, "/validate", strings.NewReader("no review")), refuse(http.MethodGet, "/validate", nil), refuse(http.MethodPost, "/echo", nil),
+	} {
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "too many") {
+			t.Errorf("got %d %s", w.Code, w.Body)
+		}
+	}
+	if len(l.asked) > 0 {
+		t.Error("somebody was asked")
 	}
 }

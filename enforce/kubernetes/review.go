@@ -39,8 +39,8 @@ type review struct {
 
 // object is an object of a review and the images in it.
 type object struct {
+	found
 	raw    []byte
-	images []Image
 	seen   bool
 	walked bool
 }
@@ -173,15 +173,12 @@ func (d *decoder) object(s *scanner, r *review, o *object) error {
 	start := s.pos
 	var err error
 	if k, known := d.kinds[r.kind]; known && r.kind.kind != "" {
-		o.images, err = imagesOf(s, k.place)
+		o.found, err = search(s, k.place)
 		o.walked = true
 	} else {
 		err = s.skip()
 	}
 	o.raw = s.data[start:s.pos]
-	if err == nil && len(o.raw) > d.maxObject {
-		err = &largeObjectError{size: len(o.raw), limit: d.maxObject}
-	}
 	return err
 }
 
@@ -209,17 +206,29 @@ func (d *decoder) check(r *review) error {
 	if !r.object.given() {
 		return errors.New("the request has no object")
 	}
+	return d.checkObjects(r)
+}
+
+// checkObjects wants that all images of the objects were seen.
+func (d *decoder) checkObjects(r *review) error {
 	k, known := d.kinds[r.kind]
-	if !known {
-		return &unknownKindError{kind: r.kind}
-	}
 	for _, o := range []*object{&r.object, &r.old} {
+		if len(o.raw) > d.maxObject {
+			return &largeObjectError{size: len(o.raw), limit: d.maxObject}
+		}
 		if err := walkLate(k, o); err != nil {
 			return err
 		}
 	}
-	if path, missing := k.missing(r.object.images); missing && !r.unchanged() {
-		return fmt.Errorf("%v has no image at %s, where Assay was told to look for one", r.kind, path)
+	switch {
+	case !known:
+		return &unknownKindError{kind: r.kind}
+	case k.custom && r.unchanged():
+		return nil
+	case len(r.object.odd) > 0:
+		return errors.New(r.object.odd[0].String())
+	case r.object.absent != "":
+		return fmt.Errorf("%v has no image at %s, where Assay was told to look for one", r.kind, r.object.absent)
 	}
 	return nil
 }
@@ -233,8 +242,8 @@ func namespaceName(name string) bool {
 }
 
 func walkLate(k kind, o *object) (err error) {
-	if o.given() && !o.walked {
-		o.images, err = imagesOf(&scanner{data: o.raw}, k.place)
+	if k.place != nil && o.given() && !o.walked {
+		o.found, err = search(&scanner{data: o.raw}, k.place)
 		o.walked = true
 	}
 	return err
@@ -251,7 +260,7 @@ func (r *review) unchanged() bool {
 			return false
 		}
 	}
-	return true
+	return same(r.object.odd, r.old.odd)
 }
 
 // kept reports whether the object before had an image of the object in the same place with the same text. Mostly it comes as the same one;
