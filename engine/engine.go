@@ -145,14 +145,22 @@ func newCache[K comparable, V any]() *otter.Cache[K, V] {
 	return otter.Must(&otter.Options[K, V]{MaximumSize: maxEntries, Executor: func(fn func()) { fn() }})
 }
 
-// Use replaces the policies. Decisions under way end with the old ones; if the new ones cannot be used, the old ones stay.
+// Use replaces the policies. Decisions under way end with the old ones; if the new ones cannot be used, the old ones stay. What authorities
+// remember of evidence stays with those policies that have not changed.
 func (e *Engine) Use(policies []*policy.Policy) error {
-	p, err := compile(policies, e.config.Formats)
+	p, err := compile(policies, e.config.Formats, e.plan.Load())
 	if err != nil {
 		return err
 	}
 	e.plan.Store(p)
 	return nil
+}
+
+// Check reports whether a policy could be used by itself: whatever it asks for and the formats cannot enforce is an error. Nothing comes
+// into force.
+func (e *Engine) Check(p *policy.Policy) error {
+	_, err := compile([]*policy.Policy{p}, e.config.Formats, nil)
+	return err
 }
 
 // Request is a question.
@@ -204,6 +212,25 @@ func (e *Engine) Warnings() []string {
 	for _, p := range e.plan.Load().policies {
 		for i := range p.Authorities {
 			all = appendNew(all, p.authorities[p.Authorities[i].Name].warnings(now))
+		}
+	}
+	return all
+}
+
+// Stale names, for a policy in force, what of its authorities' trust material should have been refreshed and was not, in words that stay the
+// same while nothing changes.
+func (e *Engine) Stale(policy string) []string {
+	p := e.plan.Load().named(policy)
+	if p == nil {
+		return nil
+	}
+	now := e.config.Now()
+	var all []string
+	for i := range p.Authorities {
+		if a := p.authorities[p.Authorities[i].Name]; a.aging != nil {
+			for _, what := range a.aging.Stale(now) {
+				all = appendNew(all, []string{a.name + ": " + what})
+			}
 		}
 	}
 	return all

@@ -14,6 +14,7 @@ import (
 // plan is the policies with their authorities made. It does not change.
 type plan struct {
 	policies []*planned
+	byName   map[string]*planned
 }
 
 // planned is one policy of a plan.
@@ -45,6 +46,7 @@ type authority struct {
 	versioned    trust.Versioned  // nil: the trust material is all in the policy
 	warner       trust.Warner     // nil: it has no warnings
 	servers      []string         // that are asked beside the registry of an image
+	aging        trust.Aging      // nil: nothing of it is fetched
 }
 
 func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *authority {
@@ -57,6 +59,7 @@ func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *author
 	if l, ok := made.(trust.Located); ok {
 		one.servers = l.Servers()
 	}
+	one.aging, _ = made.(trust.Aging)
 	return one
 }
 
@@ -99,7 +102,8 @@ func (a *authority) warnings(now time.Time) []string {
 	return a.warner.Warnings(now)
 }
 
-func compile(policies []*policy.Policy, formats []trust.Format) (*plan, error) {
+// compile makes a plan, with as much of the one before as has not changed.
+func compile(policies []*policy.Policy, formats []trust.Format, before *plan) (*plan, error) {
 	byName := map[string]trust.Format{}
 	for _, f := range formats {
 		byName[f.Name()] = f
@@ -113,14 +117,34 @@ func compile(policies []*policy.Policy, formats []trust.Format) (*plan, error) {
 			continue
 		}
 		files[doc.Name] = doc.File
+		old := before.named(doc.Name)
+		if old != nil && old.Policy == doc {
+			p.policies = append(p.policies, old)
+			continue
+		}
 		one, err := compileOne(doc, byName)
-		if err != nil {
+		switch {
+		case err != nil:
 			errs = append(errs, err)
 			continue
+		case old != nil && old.hash == one.hash && old.File == one.File:
+			one = old // its authorities remember what they checked
 		}
 		p.policies = append(p.policies, one)
 	}
+	p.byName = make(map[string]*planned, len(p.policies))
+	for _, one := range p.policies {
+		p.byName[one.Name] = one
+	}
 	return p, errors.Join(errs...)
+}
+
+// named returns the policy of a name; nil if there is none, or no plan.
+func (p *plan) named(name string) *planned {
+	if p == nil {
+		return nil
+	}
+	return p.byName[name]
 }
 
 func compileOne(doc *policy.Policy, formats map[string]trust.Format) (*planned, error) {
@@ -140,8 +164,8 @@ func compileOne(doc *policy.Policy, formats map[string]trust.Format) (*planned, 
 		}
 		p.authorities[a.Name] = newAuthority(p, a, made)
 	}
-	for _, r := range doc.Revoked {
-		revoked, err := newRevocation(doc.File, r)
+	for i, r := range doc.Revoked {
+		revoked, err := newRevocation(doc, i, r)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -163,10 +187,10 @@ func compileOne(doc *policy.Policy, formats map[string]trust.Format) (*planned, 
 func (p *planned) planRules() error {
 	for i := range p.Rules {
 		r := &p.Rules[i]
-		rule := plannedRule{name: fmt.Sprintf("rules[%d] (line %d)", i, r.Line)}
+		rule := plannedRule{name: ruleName(i, r.Line)}
 		if r.Require != nil {
 			if err := p.leaves(r.Require, false, &rule.leaves); err != nil {
-				return fmt.Errorf("%s:%d: %w", p.File, r.Line, err)
+				return fmt.Errorf("%s: %w", p.Place(r.Line), err)
 			}
 			for _, a := range rule.leaves {
 				if a.resolver != nil {
@@ -177,6 +201,14 @@ func (p *planned) planRules() error {
 		p.rules = append(p.rules, rule)
 	}
 	return nil
+}
+
+// ruleName names a rule in verdicts. In an object of a cluster it has no line.
+func ruleName(index, line int) string {
+	if line == 0 {
+		return fmt.Sprintf("rules[%d]", index)
+	}
+	return fmt.Sprintf("rules[%d] (line %d)", index, line)
 }
 
 // leaves collects the authorities of a tree in the order of the document. Below a threshold that counts signers (counted), one proof

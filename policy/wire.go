@@ -19,6 +19,22 @@ type wireDocument struct {
 	Kind       string       `yaml:"kind" required:"true" enum:"TrustPolicy" hint:"write kind: TrustPolicy" doc:"what the document is"`
 	Metadata   wireMetadata `yaml:"metadata" required:"true" hint:"write metadata: {name: …}" doc:"names the policy"`
 	Spec       wireSpec     `yaml:"spec" required:"true" hint:"add spec with rules" doc:"the policy itself"`
+
+	namespace string // of an object
+}
+
+// wireObject is the document as an object of a cluster, without what only the cluster says about it.
+type wireObject struct {
+	APIVersion string             `yaml:"apiVersion" required:"true" enum:"assay.dev/v1" hint:"write apiVersion: assay.dev/v1"`
+	Kind       string             `yaml:"kind" required:"true" enum:"TrustPolicy,NamespaceTrustPolicy" hint:"write kind: TrustPolicy or NamespaceTrustPolicy"`
+	Metadata   wireObjectMetadata `yaml:"metadata" required:"true" hint:"write metadata: {name: …}"`
+	Spec       wireSpec           `yaml:"spec" required:"true" hint:"add spec with rules"`
+}
+
+// wireObjectMetadata is what counts of an object's metadata. The API server has checked the form of both.
+type wireObjectMetadata struct {
+	Name      string `yaml:"name" required:"true" pattern:"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$" hint:"give a name of lower-case letters, digits, '-' and '.', such as production"`
+	Namespace string `yaml:"namespace" pattern:"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" hint:"name one namespace, of lower-case letters, digits and '-'"`
 }
 
 type wireMetadata struct {

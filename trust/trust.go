@@ -117,6 +117,13 @@ type Located interface {
 	Servers() []string
 }
 
+// Aging is implemented by authorities whose trust material is fetched and gets too old when nobody can.
+type Aging interface {
+	// Stale names what should have been refreshed and was not, or what there is nothing of to use, in words that stay the same while
+	// nothing changes. It is cheap and does no I/O.
+	Stale(now time.Time) []string
+}
+
 // Resolver is implemented by authorities whose trust data, not the registry, name the digest of a tag. Such an authority is asked with
 // the tag beside the digest, where the question has one: Find, Check and Remember get both, and the tag must then stand for the digest.
 type Resolver interface {

@@ -48,6 +48,7 @@ var (
 	_ trust.Rememberer = (*authority)(nil)
 	_ trust.Warner     = (*authority)(nil)
 	_ trust.Located    = (*authority)(nil)
+	_ trust.Aging      = (*authority)(nil)
 )
 
 // Find implements trust.Authority. What was seen before costs one request, for the timestamp; a repository that was never seen costs one
@@ -257,4 +258,12 @@ func (a *authority) Warnings(now time.Time) []string {
 		all = append(all[:len(all):len(all)], text)
 	}
 	return all
+}
+
+// Stale implements trust.Aging: a server that is down while what is kept stands for it.
+func (a *authority) Stale(now time.Time) []string {
+	if a.grace > 0 && a.format.outages.warning(a.server, now) != "" {
+		return []string{"trust data of " + a.server}
+	}
+	return nil
 }

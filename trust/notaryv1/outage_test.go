@@ -94,11 +94,17 @@ func TestCSE29_OfflineGrace(t *testing.T) {
 			if !strings.Contains(warned, "Notary server notary.example:4443 is down") {
 				t.Errorf("warnings = %q", warned)
 			}
+			if old := a.Stale(w.clock); len(old) != 1 || !strings.Contains(old[0], "notary.example:4443") {
+				t.Errorf("stale: %q", old)
+			}
 			if _, err := w.decide(t, a, app); err != nil {
 				t.Fatal(err)
 			}
 			if warned := strings.Join(a.Warnings(w.clock), "\n"); strings.Contains(warned, "is down") {
 				t.Errorf("after the outage: %q", warned)
+			}
+			if old := a.Stale(w.clock); len(old) > 0 {
+				t.Errorf("after the outage, stale: %q", old)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -219,6 +220,16 @@ func TestWarnings(t *testing.T) {
 	}
 	if got := a.Warnings(embeddedTime(stale)); len(got) != 0 {
 		t.Errorf("warnings %q", got)
+	}
+	if got := a.Stale(embeddedTime(stale)); len(got) != 0 {
+		t.Errorf("stale: %q", got)
+	}
+	month := a.Stale(embeddedTime(stale).Add(30 * 24 * time.Hour))
+	if len(month) != 1 || !strings.Contains(month[0], "sigstore") {
+		t.Errorf("stale: %q", month)
+	}
+	if later := a.Stale(embeddedTime(stale).Add(31 * 24 * time.Hour)); !slices.Equal(later, month) {
+		t.Errorf("a day later it is called %q, not %q", later, month)
 	}
 }
 

@@ -3,6 +3,7 @@ package sigstore
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/assay-dev/assay/image"
@@ -78,6 +79,7 @@ var (
 	_ trust.Searcher  = (*authority)(nil)
 	_ trust.Versioned = (*authority)(nil)
 	_ trust.Warner    = (*authority)(nil)
+	_ trust.Aging     = (*authority)(nil)
 )
 
 // prepare makes the caches.
@@ -140,6 +142,25 @@ func (a *authority) Warnings(now time.Time) []string {
 		return append(a.warnings[:len(a.warnings):len(a.warnings)], w)
 	}
 	return a.warnings
+}
+
+// Stale implements trust.Aging: the trust material and the keys that are fetched.
+func (a *authority) Stale(now time.Time) []string {
+	var old []string
+	add := func(s material.Status) {
+		if (s.Stale || s.Err != nil) && !slices.Contains(old, s.Name) {
+			old = append(old, s.Name)
+		}
+	}
+	if a.material != nil {
+		add(a.material.Status(now))
+	}
+	for _, set := range a.sets {
+		for i := range set.keys {
+			add(set.keys[i].source.Status(now))
+		}
+	}
+	return old
 }
 
 // Find implements trust.Authority.

@@ -22,6 +22,7 @@ var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespace
 type Namespaces struct {
 	client   metadata.Interface
 	informer cache.SharedIndexInformer
+	contact  contact
 }
 
 // Namespaces prepares the watch.
@@ -30,15 +31,23 @@ func (c *Cluster) Namespaces() (*Namespaces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of Kubernetes: %w", err)
 	}
-	informer := cache.NewSharedIndexInformer(listWatch(client), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
-	if err := informer.SetTransform(onlyLabels); err != nil {
+	n := &Namespaces{client: client}
+	n.informer = cache.NewSharedIndexInformer(n.listWatch(client), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
+	if err := n.informer.SetTransform(onlyLabels); err != nil {
 		return nil, fmt.Errorf("watch of namespaces: %w", err)
 	}
-	return &Namespaces{client: client, informer: informer}, nil
+	return n, nil
 }
 
 // Run watches until ctx ends.
-func (n *Namespaces) Run(ctx context.Context) { n.informer.RunWithContext(ctx) }
+func (n *Namespaces) Run(ctx context.Context) {
+	n.contact.heard()
+	n.informer.RunWithContext(ctx)
+}
+
+// Silence returns how long ago the API server last told of namespaces; 0 while the watch stands. The labels that were known before go on
+// being used.
+func (n *Namespaces) Silence() time.Duration { return n.contact.silence() }
 
 // Ready reports whether all namespaces were seen once.
 func (n *Namespaces) Ready() bool { return n.informer.HasSynced() }

@@ -1,0 +1,241 @@
+package cluster
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+)
+
+// MaxFileObjects is how many Secrets and ConfigMaps of one namespace policies may name: each is a watch of its own.
+const MaxFileObjects = 200
+
+// FileObject names a Secret or a ConfigMap.
+type FileObject struct {
+	Namespace string
+	Kind      string // "secret" or "configmap"
+	Name      string
+}
+
+// String is for messages.
+func (o FileObject) String() string { return o.Kind + " " + o.Name + " of namespace " + o.Namespace }
+
+var fileResources = map[string]schema.GroupVersionResource{
+	"secret":    {Version: "v1", Resource: "secrets"},
+	"configmap": {Version: "v1", Resource: "configmaps"},
+}
+
+// Files knows the content of exactly those Secrets and ConfigMaps that somebody asked for. For each it needs to be allowed to list and watch
+// that object by its name.
+type Files struct {
+	client  dynamic.Interface
+	own     string // Assay's own namespace
+	changes chan struct{}
+
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil: it does not run
+	ended   bool
+	watched map[FileObject]*fileWatch
+	group   sync.WaitGroup
+}
+
+type fileWatch struct {
+	*latest[fileContent]
+	stop context.CancelFunc
+}
+
+// fileContent is what is kept of a Secret or ConfigMap.
+type fileContent struct {
+	version string
+	data    map[string][]byte
+}
+
+// Files prepares the watches; own is the namespace of Assay itself.
+func (c *Cluster) Files(own string) (*Files, error) {
+	client, err := c.watchClient()
+	if err != nil {
+		return nil, err
+	}
+	return &Files{client: client, own: own, changes: make(chan struct{}, 1), watched: map[FileObject]*fileWatch{}}, nil
+}
+
+// Run watches until ctx ends. What is asked for before it waits.
+func (f *Files) Run(ctx context.Context) {
+	f.mu.Lock()
+	f.ctx = ctx
+	for _, w := range f.watched {
+		f.begin(w)
+	}
+	f.mu.Unlock()
+	<-ctx.Done()
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+	f.group.Wait()
+}
+
+// Changed has an item after some file may have changed, one for many changes.
+func (f *Files) Changed() <-chan struct{} { return f.changes }
+
+func (f *Files) notify() {
+	select {
+	case f.changes <- struct{}{}:
+	default:
+	}
+}
+
+// begin starts a watch, if Run does. mu is held.
+func (f *Files) begin(w *fileWatch) {
+	if f.ctx == nil || f.ended {
+		return
+	}
+	ctx, cancel := context.WithCancel(f.ctx)
+	w.stop = cancel
+	f.group.Go(func() {
+		defer cancel()
+		w.run(ctx)
+	})
+}
+
+// watch returns the watch of an object, which it starts if there is none.
+func (f *Files) watch(o FileObject) (*fileWatch, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w := f.watched[o]; w != nil {
+		return w, nil
+	}
+	beside := 0
+	for other := range f.watched {
+		if other.Namespace == o.Namespace {
+			beside++
+		}
+	}
+	if beside >= MaxFileObjects {
+		return nil, fmt.Errorf("%v: policies name more than %d Secrets and ConfigMaps of this namespace", o, MaxFileObjects)
+	}
+	w := &fileWatch{latest: &latest[fileContent]{
+		what: o.String(), lists: listsOf(f.client.Resource(fileResources[o.Kind]).Namespace(o.Namespace), o.Name),
+		read: readFile, changed: f.notify, answered: make(chan struct{}),
+	}, stop: func() {}}
+	f.watched[o] = w
+	f.begin(w)
+	return w, nil
+}
+
+// Read returns the content of one key of an object. From then on the object is watched. An error says what is missing and what to do about
+// it, in words that stay the same while nothing changes.
+func (f *Files) Read(ctx context.Context, o FileObject, key string) ([]byte, error) {
+	if o.Namespace == "" || fileResources[o.Kind].Resource == "" || o.Name == "" {
+		return nil, fmt.Errorf("%v: no such file can be named", o)
+	}
+	w, err := f.watch(o)
+	if err != nil {
+		return nil, err
+	}
+	content, found, err := w.get(ctx, o.Namespace+"/"+o.Name)
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil, f.forbidden(o, err)
+	case err != nil:
+		return nil, fmt.Errorf("%v: %w", o, err)
+	case !found:
+		return nil, fmt.Errorf("%v: there is none", o)
+	}
+	data, found := content.data[key]
+	if !found {
+		return nil, fmt.Errorf("%v: it has no key %s", o, key)
+	}
+	return data, nil
+}
+
+var forbiddenUser = regexp.MustCompile(`User "([^"]+)"`)
+
+// forbidden says what lets Assay read an object.
+func (f *Files) forbidden(o FileObject, err error) error {
+	user := "the user of Assay"
+	if m := forbiddenUser.FindStringSubmatch(err.Error()); m != nil {
+		user = m[1]
+	}
+	resource := fileResources[o.Kind].Resource
+	if o.Namespace == f.own {
+		return fmt.Errorf("%v: %s may not list and watch it; extend its Role in that namespace", o, user)
+	}
+	name := "assay-" + o.Kind + "-" + o.Name
+	return fmt.Errorf("%v: %s may not list and watch it, unless the namespace says so by a RoleBinding: "+
+		"kubectl create role %s -n %s --verb get,list,watch --resource %s --resource-name %s && kubectl create rolebinding %s -n %s --role %s --user %s",
+		o, user, name, o.Namespace, resource, o.Name, name, o.Namespace, name, user)
+}
+
+// Version tells contents of an object apart, and "cannot be read" as well as "is not there" from any content. It is cheap and asks nobody.
+func (f *Files) Version(o FileObject) string {
+	f.mu.Lock()
+	w := f.watched[o]
+	f.mu.Unlock()
+	if w == nil {
+		return "not watched"
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case !w.listed && w.failed != nil:
+		return "failed: " + w.failed.Error()
+	case !w.listed:
+		return "not listed"
+	}
+	if content, found := w.objects[o.Namespace+"/"+o.Name]; found {
+		return "version " + content.version
+	}
+	return "absent"
+}
+
+// Keep ends the watches of all objects that are not wanted any more.
+func (f *Files) Keep(wanted map[FileObject]bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for o, w := range f.watched {
+		if !wanted[o] {
+			w.stop()
+			delete(f.watched, o)
+		}
+	}
+}
+
+// Silence returns how long ago the API server last told of the files of Assay's own namespace; 0 while the watches stand. Those of other
+// namespaces do not count, since each namespace decides whether Assay may read them.
+func (f *Files) Silence() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	longest := time.Duration(0)
+	for o, w := range f.watched {
+		if o.Namespace == f.own {
+			longest = max(longest, w.contact.silence())
+		}
+	}
+	return longest
+}
+
+// readFile keeps the data of a Secret or ConfigMap. What is no base64 where it should be is left out, and so is what has another shape.
+func readFile(o *unstructured.Unstructured) fileContent {
+	c := fileContent{version: o.GetResourceVersion(), data: map[string][]byte{}}
+	data, _, _ := unstructured.NestedStringMap(o.Object, "data")
+	binary, _, _ := unstructured.NestedStringMap(o.Object, "binaryData")
+	if o.GetKind() == "Secret" {
+		data, binary = nil, data
+	}
+	for key, text := range data {
+		c.data[key] = []byte(text)
+	}
+	for key, text := range binary {
+		if content, err := base64.StdEncoding.DecodeString(text); err == nil {
+			c.data[key] = content
+		}
+	}
+	return c
+}
