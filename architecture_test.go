@@ -44,7 +44,7 @@ var house = map[string]row{
 	"trust/sigstore/statement":               {may: []string{"image", "trust"}, owns: []string{"cel.dev/cel-go"}},
 	"trust/notaryv1":                         {may: []string{"image", "trust"}, owns: []string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}},
 	"trust/notaryv1/notarytest":              {may: []string{"image"}},
-	"trust/notaryv1/state":                   {may: []string{"trust/notaryv1"}, owns: []string{"github.com/gofrs/flock"}},
+	"trust/notaryv1/state":                   {may: []string{"trust/notaryv1"}, owns: []string{"github.com/gofrs/flock", "golang.org/x/sync/singleflight"}},
 	"trust/notation":                         {may: []string{"image", "trust"}, owns: []string{"github.com/notaryproject"}},
 	"trust/formats":                          {may: []string{"trust", "trust/*"}},
 	"trust/trusttest":                        {may: []string{"image", "trust"}},

@@ -175,7 +175,9 @@ func (s *Server) store(kind, key string, o Object) {
 }
 
 // keyOf is COLLECTION|NAMESPACE|NAME; collections have no namespace in their path.
-func keyOf(collection, namespace, name string) string { return collection + "|" + namespace + "|" + name }
+func keyOf(collection, namespace, name string) string {
+	return collection + "|" + namespace + "|" + name
+}
 
 func textOf(v any) string { s, _ := v.(string); return s }
 
