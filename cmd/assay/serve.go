@@ -13,6 +13,7 @@ import (
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust/notaryv1"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -42,6 +43,7 @@ type serveOptions struct {
 	policies   []string
 	registries *registryOptions
 	stateDir   string
+	seen       *lateStore // in the place of stateDir; nil: there
 	cert, key  string
 	clientCA   string
 	plainHTTP  bool
@@ -123,7 +125,11 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	if err := s.watch("registries", s.loadRegistries); err != nil {
 		return nil, err
 	}
-	if s.engine, err = a.makeEngine(nil, peers{source: s.source, keeper: s.keeper, seen: a.seenIn(o.stateDir), timeout: o.timeout}); err != nil {
+	var seen notaryv1.Store = a.seenIn(o.stateDir)
+	if o.seen != nil {
+		seen = o.seen
+	}
+	if s.engine, err = a.makeEngine(nil, peers{source: s.source, keeper: s.keeper, seen: seen, timeout: o.timeout}); err != nil {
 		return nil, err
 	}
 	s.policies = &policySet{engine: s.engine, log: s.log}

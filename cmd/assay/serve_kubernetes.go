@@ -30,6 +30,8 @@ type serveKubernetesOptions struct {
 	unknownKinds bool
 	sighup       bool
 	dia          bool
+	ownNamespace string // empty: not in a pod
+	state        *clusterStateOptions
 }
 
 const serveKubernetesHelp = `Serve the admission webhook of a Kubernetes cluster. Every image of an object is
@@ -73,6 +75,8 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	f.BoolVar(&o.unknownKinds, "insecure-allow-unknown-kinds", false, "allow objects of kinds of which nobody said where their images are")
 	f.BoolVar(&o.sighup, "sighup-annotation", false, "mark new objects as container-signature-enforcer does; the mark is never read")
 	f.BoolVar(&o.dia, "dia-paths", false, "answer at DIA's /verify and /echo as well")
+	f.StringVar(&o.ownNamespace, "own-namespace", "", "`NAMESPACE` of Assay itself (default: the pod's own)")
+	o.state = clusterStateFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
 		return a.serveKubernetes(cmd.Context(), o)
@@ -89,6 +93,7 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	if err != nil {
 		return err
 	}
+	o.state.store(a, o.serveOptions)
 	s, err := a.newServer("kubernetes", o.serveOptions)
 	if err != nil {
 		return err
@@ -101,11 +106,18 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	if err != nil {
 		return usageError("%w", err)
 	}
+	logins, err := o.state.logins(api)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	if err := o.state.share(o.serveOptions, api, o.own()); err != nil {
+		return err
+	}
 	exempt := o.exemptNamespaces()
 	h, err := kubernetes.New(kubernetes.Config{
 		Point: s.point, Namespaces: namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
 		InsecureAllowUnknownKinds: o.unknownKinds, SighupAnnotation: o.sighup, DIA: o.dia,
-		Refused: s.metrics.refuse, Log: s.log,
+		Refused: s.metrics.refuse, Log: s.log, Logins: logins,
 	})
 	if err != nil {
 		return usageError("%w", err)
@@ -158,10 +170,21 @@ func (o *serveKubernetesOptions) exemptNamespaces() []string {
 		return slices.DeleteFunc(slices.Clone(o.exempt), func(name string) bool { return name == "" })
 	}
 	exempt := []string{"kube-system"}
-	if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
-		exempt = append(exempt, strings.TrimSpace(string(own)))
+	if own := o.own(); own != "" {
+		exempt = append(exempt, own)
 	}
 	return exempt
+}
+
+// own is the namespace of Assay itself; "" if nobody tells it.
+func (o *serveKubernetesOptions) own() string {
+	if o.ownNamespace != "" {
+		return o.ownNamespace
+	}
+	if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
+		return strings.TrimSpace(string(own))
+	}
+	return ""
 }
 
 // parseKinds reads --kind.
