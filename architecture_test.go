@@ -49,6 +49,7 @@ var house = map[string]row{
 	"trust/formats":                          {may: []string{"trust", "trust/*"}},
 	"trust/trusttest":                        {may: []string{"image", "trust"}},
 	"registry":                               {may: []string{"image", "trust"}, owns: []string{"oras.land/oras-go"}},
+	"registry/cloud":                         {may: []string{"registry"}, owns: []string{"github.com/awslabs/amazon-ecr-credential-helper", "github.com/aws/aws-sdk-go-v2/config", "github.com/google/go-containerregistry", "github.com/Azure/azure-sdk-for-go"}},
 	"registry/registrytest":                  {may: []string{"image", "registry"}, owns: []string{"github.com/google/go-containerregistry"}},
 	"engine":                                 {may: []string{"image", "policy", "trust"}, owns: []string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}},
 	"engine/shared":                          {may: []string{"image", "policy", "trust", "engine"}},

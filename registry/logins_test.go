@@ -214,3 +214,48 @@ func TestT26_CSE40_LoginsOfTenantsAtNotaryServers(t *testing.T) {
 		}
 	}
 }
+
+// keychain is a cloud's, for one host.
+type keychain struct {
+	host string
+	err  error
+}
+
+func (k keychain) Name() string { return "test" }
+
+func (k keychain) Login(_ context.Context, host string) (string, string, bool, error) {
+	if host != k.host {
+		return "", "", false, nil
+	}
+	return "ann", "a", k.err == nil, k.err
+}
+
+// A keychain comes after the settings and before the docker config, serves its own hosts, and never a tenant with a login of their own.
+func TestKeychains(t *testing.T) {
+	s := registrytest.New(t, kinds["basic"])
+	s.PushImage(repo, "1.0", "", "seed")
+	right := keychain{host: s.Host()}
+	bob := []registry.Settings{{Host: s.Host(), Username: "bob", Password: "b"}}
+	tests := []struct {
+		name      string
+		config    registry.Config
+		ctx       context.Context
+		forbidden string
+	}{
+		{"its host", registry.Config{Keychains: []registry.Keychain{keychain{host: "other.example"}, right}}, t.Context(), ""},
+		{"another host", registry.Config{Keychains: []registry.Keychain{keychain{host: "other.example"}}}, t.Context(), "no user name and password"},
+		{"settings first", registry.Config{Registries: bob, Keychains: []registry.Keychain{right}}, t.Context(), "DENIED"},
+		{"fails", registry.Config{Keychains: []registry.Keychain{keychain{s.Host(), errors.New("the cloud is down")}, right}}, t.Context(), "keychain test: the cloud is down"},
+		{"a tenant's own login", registry.Config{Keychains: []registry.Keychain{right}}, as(t, nil, s.Host()+"=bob:b"), "DENIED"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := newClient(t, tt.config).Manifest(tt.ctx, tagged(t, s, "1.0"))
+			if tt.forbidden != "" {
+				wantCannotTell(t, err, tt.forbidden)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -51,6 +51,8 @@ type Config struct {
 	// DockerConfig is the folder of a docker config.json, whose credentials and credential helpers are used where Registries has no
 	// credentials for a host; "" uses none. A folder without the file is no error.
 	DockerConfig string
+	// Keychains are asked where Registries has no credentials for a host, and before DockerConfig.
+	Keychains []Keychain
 	// LoopbackHTTP is for the cli point: registries whose host is written as localhost, 127.x.x.x or [::1] are reached, and over
 	// plain HTTP, unless their settings name a CA, a client certificate or insecureSkipTLSVerify. Notary servers of such hosts may be
 	// reached over plain HTTP; their address says whether they are.
