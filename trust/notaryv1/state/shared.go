@@ -103,7 +103,7 @@ func (s *Shared) Load(ctx context.Context, k notaryv1.Key) (notaryv1.State, erro
 
 // Others implements notaryv1.Store. What is shared suffices for it: a repository of which nothing is kept is one that nobody has seen.
 func (s *Shared) Others(ctx context.Context, k notaryv1.Key) ([]notaryv1.State, error) {
-	contents, err := s.objects.Group(ctx, repository(k)[:maxGroup])
+	contents, err := s.objects.Group(ctx, repository(k)[:groupLength])
 	if err != nil {
 		return nil, fmt.Errorf("what is shared of %s: %w", k, err)
 	}
@@ -162,7 +162,7 @@ func (s *Shared) swap(ctx context.Context, k notaryv1.Key, d document, change fu
 	case len(content) > MaxShared:
 		return false, fmt.Errorf("floors and roots of %s: %d bytes, at most %d can be shared", k, len(content), MaxShared)
 	case !bytes.Equal(content, d.content):
-		version, swapped, err := s.objects.Put(ctx, objectName(k), repository(k)[:maxGroup], k.String(), content, d.version)
+		version, swapped, err := s.objects.Put(ctx, objectName(k), repository(k)[:groupLength], k.String(), content, d.version)
 		if err != nil {
 			return false, fmt.Errorf("what is shared of %s: %w", k, err)
 		}
@@ -297,11 +297,11 @@ func sumOf(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// maxGroup is the length of a group's name: that of a label's value is limited.
-const maxGroup = 32
+// groupLength is the length of a group's name: that of a label's value is limited.
+const groupLength = 32
 
 // objectName is the name of a repository's object: hashes, since names of repositories never become names of objects.
 func objectName(k notaryv1.Key) string {
 	sum := sha256.Sum256([]byte(k.Anchor))
-	return "floors-" + repository(k)[:maxGroup] + "-" + hex.EncodeToString(sum[:16])
+	return "floors-" + repository(k)[:groupLength] + "-" + hex.EncodeToString(sum[:16])
 }

@@ -7,13 +7,10 @@ import (
 	"strings"
 )
 
-// maxWritten is the most that is read of an object that somebody writes.
-const maxWritten = 4 << 20
-
 // put makes an object (POST), or replaces one whose version is the one that the new one names (PUT).
 func (s *Server) put(w http.ResponseWriter, r *http.Request, t target) {
 	var o Object
-	content, err := io.ReadAll(io.LimitReader(r.Body, maxWritten))
+	content, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
 	if err != nil || json.Unmarshal(content, &o) != nil {
 		answer(w, http.StatusBadRequest, "want an object")
 		return
