@@ -66,7 +66,7 @@ func (s *session) send(ctx context.Context, r request) (answer, error) {
 	if s.logins.IsZero() {
 		return s.ask(ctx, r)
 	}
-	all := len(s.logins.List())
+	all := min(len(s.logins.List()), maxLogins)
 	for tries := 1; ; tries++ {
 		at := s.current()
 		a, err := s.ask(ctx, r)

@@ -105,6 +105,9 @@ func (l Logins) GoString() string { return l.String() }
 // For returns the logins that fit a repository of a registry, both in canonical form. repository is "" for a host that is no registry: then
 // a login with a path does not fit.
 func (l Logins) For(registry, repository string) Logins {
+	if len(l.list) == 0 {
+		return Logins{}
+	}
 	return l.filter(func(one *Login) bool { return one.fits(registry, repository) })
 }
 

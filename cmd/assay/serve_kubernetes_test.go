@@ -163,6 +163,7 @@ func TestServeKubernetesUsage(t *testing.T) {
 	}{
 		{"no cluster", nil, "--kubeconfig"},
 		{"no such kubeconfig", []string{"--kubeconfig", "nowhere"}, "nowhere"},
+		{"a keychain that is not built in", []string{"--keychain", "ecr"}, "make build TAGS=cloudkeychains"},
 		{"a kind without a path", []string{"--kind", "example.org/Thing"}, "GROUP/KIND=PATH"},
 		{"a kind without a group", []string{"--kind", "Thing=/spec/image"}, "GROUP/KIND=PATH"},
 	} {

@@ -87,12 +87,15 @@ func (c *Cluster) unhurried() (dynamic.Interface, error) {
 // Logins returns those with which a node would pull the images of an object in a namespace that names service accounts and secrets. When a
 // registry takes none of them they are read anew for the next object.
 func (p *PullSecrets) Logins(ctx context.Context, namespace string, accounts, secrets []string) (trust.Logins, error) {
+	if len(accounts) > MaxPullAccounts {
+		return trust.Logins{}, fmt.Errorf("%d service accounts in one object; at most %d are read", len(accounts), MaxPullAccounts)
+	}
 	used := make([]pullKey, 0, 1+len(secrets))
 	if len(secrets) == 0 {
 		if len(accounts) == 0 {
 			accounts = []string{defaultAccount}
 		}
-		for _, name := range accounts[:min(len(accounts), MaxPullAccounts+1)] {
+		for _, name := range accounts {
 			key := pullKey{"serviceaccounts", namespace, name}
 			account, err := p.get(ctx, key)
 			if err != nil {
@@ -101,9 +104,8 @@ func (p *PullSecrets) Logins(ctx context.Context, namespace string, accounts, se
 			used, secrets = append(used, key), append(secrets, account.secrets...)
 		}
 	}
-	if len(accounts) > MaxPullAccounts || len(secrets) > MaxPullSecrets {
-		return trust.Logins{}, fmt.Errorf("%d service accounts and %d pull secrets for one object; at most %d and %d are read",
-			len(accounts), len(secrets), MaxPullAccounts, MaxPullSecrets)
+	if len(secrets) > MaxPullSecrets {
+		return trust.Logins{}, fmt.Errorf("%d pull secrets for one object; at most %d are read", len(secrets), MaxPullSecrets)
 	}
 	var logins []trust.Login
 	for i, name := range secrets {

@@ -108,8 +108,8 @@ func TestDIA35_PullSecretsOfAnObject(t *testing.T) {
 		{"a secret of another namespace", []string{"reaching"}, nil, "", ""},
 		{"a broken one", nil, []string{"broken"}, "", "secrets shop/broken: .dockerconfigjson is no docker config"},
 		{"a large one", nil, []string{"huge"}, "", "more than the 1048576 bytes"},
-		{"too many", nil, many, "", "at most 8 and 32"},
-		{"too many accounts", many[:9], nil, "", "at most 8 and 32"},
+		{"too many", nil, many, "", "at most 32 are read"},
+		{"too many accounts", many[:9], nil, "", "at most 8 are read"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
