@@ -177,7 +177,7 @@ func TestT48_LoginsOfTenantsStayAtTheirRegistry(t *testing.T) {
 		}
 	})
 	t.Run("mirror", func(t *testing.T) {
-		mirror := registrytest.New(t, registrytest.Options{})
+		mirror := registrytest.New(t, registrytest.Options{Accounts: accounts}) // it asks for a login
 		s := registrytest.New(t, registrytest.Options{Accounts: accounts})
 		seen := secrets(t, mirror)
 		digest := s.PushImage(repo, "1.0", "", "seed")
