@@ -13,6 +13,8 @@ FUZZTIME ?= 20s
 # A file:// URL of a Go vulnerability database; empty: the one that govulncheck knows.
 VULNDB   ?=
 RUN      ?=
+# Build tags: cloudkeychains for the logins of clouds, kms_aws, kms_gcp, kms_azure for their keys.
+TAGS     ?=
 
 .PHONY: help demo build test e2e lint bench bench-peers bench-webhook fuzz mutants
 
@@ -23,11 +25,12 @@ demo: build ## eight images and what is decided about them, and why, in two minu
 	@bin/assay demo
 
 build: ## bin/assay, one static binary
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))' -o bin/assay ./cmd/assay
+	@CGO_ENABLED=0 go build $(if $(TAGS),-tags '$(TAGS)') -trimpath -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))' -o bin/assay ./cmd/assay
 
 test: ## the tests of all packages, with the race detector where there is a C compiler
 	$(if $(RACE),,@echo 'make test: no C compiler, so data races are NOT looked for' >&2)
 	go test $(RACE) ./...
+	go test -tags cloudkeychains ./registry/cloud
 
 e2e: build ## the stories, with real peers; installs Debian packages and builds peers where they are missing
 	@e2e/peers/install

@@ -39,3 +39,21 @@ func BenchmarkDecideCold(b *testing.B) {
 		w.want(ref.String(), engine.Allowed)
 	}
 }
+
+// BenchmarkDecideWarmWithLogins is the same question by somebody with a login of their own that fits.
+func BenchmarkDecideWarmWithLogins(b *testing.B) {
+	w := newWorld(b)
+	w.use(simple)
+	ref := w.image("app/api", "1", "seed")
+	w.sign(w.right, ref)
+	l := login(b, w.server.Host(), "ann", "a")
+	if v := w.decideAs(l, ref.String()); !v.Allowed {
+		b.Fatal(v.String())
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if v := w.decideAs(l, ref.String()); !v.Allowed || !v.Cached {
+			b.Fatal(v.String())
+		}
+	}
+}

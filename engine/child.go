@@ -51,7 +51,7 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 
 // manifest returns the manifest of an image.
 func (q *question) manifest(ref image.Ref) (trust.Manifest, error) {
-	if _, found := q.engine.source.get(ref, ref.Digest()); !found {
+	if _, found := q.engine.source.get(ref, ref.Digest(), q.logins.Key()); !found {
 		q.cached = false
 	}
 	m, err := q.engine.source.Manifest(q.deadline(), ref)

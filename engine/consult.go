@@ -11,9 +11,9 @@ import (
 	"github.com/assay-dev/assay/trust"
 )
 
-// recall returns what an authority said before, if it still holds.
-func (e *Engine) recall(a *authority, ref image.Ref, now time.Time) (*finding, bool) {
-	cached, found := e.answers.GetIfPresent(a.asked(ref))
+// recall returns what an authority said before to the same logins, if it still holds.
+func (e *Engine) recall(a *authority, ref image.Ref, logins trust.Logins, now time.Time) (*finding, bool) {
+	cached, found := e.answers.GetIfPresent(a.asked(ref, logins))
 	if !found || !now.Before(cached.until) {
 		return nil, false
 	}
@@ -22,16 +22,17 @@ func (e *Engine) recall(a *authority, ref image.Ref, now time.Time) (*finding, b
 
 // consult asks an authority and remembers its answer, unless it could not tell. Whoever asks the same meanwhile gets the same answer,
 // which is looked for in the source of the first.
-func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, ref image.Ref) finding {
+func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, ref image.Ref, logins trust.Logins) finding {
 	ref = a.about(ref)
-	key := a.asked(ref)
+	key := a.asked(ref, logins)
+	ctx = trust.WithLogins(ctx, logins)
 	ctx, span := e.span(ctx, "authority")
 	f, err := e.asking.do(ctx, key, e.config.Timeout, func(ctx context.Context) (finding, error) {
-		if f, found := e.recall(a, ref, e.config.Now()); found { // who was asked a moment ago has answered
+		if f, found := e.recall(a, ref, logins, e.config.Now()); found { // who was asked a moment ago has answered
 			return *f, nil
 		}
 		f := e.examine(ctx, src, a, ref)
-		if a.asked(ref) == key { // else the trust material changed meanwhile, and nobody knows which of the two was used
+		if a.asked(ref, logins) == key { // else the trust material changed meanwhile, and nobody knows which of the two was used
 			e.remember(key, f)
 		}
 		return f, nil

@@ -63,24 +63,32 @@ type Engine struct {
 	plan    atomic.Pointer[plan]
 	source  *cachedSource
 	answers *otter.Cache[answerKey, answer]
-	tags    *otter.Cache[image.Ref, tagged] // by the registry's word
+	tags    *otter.Cache[tagKey, tagged]    // by the registry's word
 	signed  *otter.Cache[answerKey, tagged] // by an authority's word
 	names   *otter.Cache[string, name]
 	late    error // the cause when a decision takes too long
 	asking  flights[answerKey, finding]
-	naming  flights[image.Ref, image.Digest]
+	naming  flights[tagKey, image.Digest]
 	signing flights[answerKey, image.Digest]
 }
 
 // answerKey names a question to an authority: about a digest, about a digest under a tag, or about what a tag stands for. Tags are in it
 // only where the authority knows them, so that all others are asked once about all tags of a digest. The authority's key has the hash of the policy in it, so that another policy, or other
-// roots, ask anew; so does another version of its trust material.
+// roots, ask anew; so does another version of its trust material. The logins are those with which servers could have been asked: what opens for one
+// asker is no answer to another.
 type answerKey struct {
 	authority string
 	version   string
 	name      string
 	tag       string
 	digest    image.Digest
+	logins    string
+}
+
+// tagKey names a question to a registry: what a tag stands for, for whom.
+type tagKey struct {
+	image.Ref
+	logins string
 }
 
 type answer struct {
@@ -120,7 +128,7 @@ func New(c Config) (*Engine, error) {
 		config:  c,
 		source:  newCachedSource(c.Source, c.Contents),
 		answers: newCache[answerKey, answer](),
-		tags:    newCache[image.Ref, tagged](),
+		tags:    newCache[tagKey, tagged](),
 		signed:  newCache[answerKey, tagged](),
 		names:   newCache[string, name](),
 		late:    fmt.Errorf("no answer within %v", c.Timeout),
@@ -163,7 +171,11 @@ func (e *Engine) Check(p *policy.Policy) error {
 type Request struct {
 	Image          string // as the user wrote it
 	policy.Request        // point and namespace
+	Logins         Logins // of whoever asks, which come before those of Assay; usually none
 }
+
+// Logins are names and passwords for registries that belong to whoever asks.
+type Logins = trust.Logins
 
 // Decide answers a question. It never returns an error beside the verdict: what could not be told is a Verdict that denies, see
 // Verdict.Err. A panic of a format or a library is caught and denies.
@@ -187,7 +199,9 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	if err != nil {
 		return Verdict{Image: req.Image, Decision: Decision{Outcome: Denied, Reason: err.Error()}}
 	}
-	q := question{engine: e, parent: ctx, ref: parsed.Ref, now: start, cached: true}
+	q := question{engine: e, ref: parsed.Ref, now: start, cached: true, all: req.Logins}
+	q.logins = req.Logins.For(parsed.Registry(), parsed.Repository())
+	q.parent = trust.WithLogins(ctx, q.logins)
 	defer q.end()
 	v = q.decide(e.plan.Load(), req)
 	v.Image, v.Canonical = req.Image, parsed.text

@@ -45,6 +45,7 @@ type authority struct {
 	resolver     trust.Resolver   // nil: it knows no tags
 	versioned    trust.Versioned  // nil: the trust material is all in the policy
 	warner       trust.Warner     // nil: it has no warnings
+	servers      []string         // that are asked beside the registry of an image
 	aging        trust.Aging      // nil: nothing of it is fetched
 }
 
@@ -55,6 +56,9 @@ func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *author
 	one.resolver, _ = made.(trust.Resolver)
 	one.versioned, _ = made.(trust.Versioned)
 	one.warner, _ = made.(trust.Warner)
+	if l, ok := made.(trust.Located); ok {
+		one.servers = l.Servers()
+	}
 	one.aging, _ = made.(trust.Aging)
 	return one
 }
@@ -68,10 +72,23 @@ func (a *authority) about(ref image.Ref) image.Ref {
 	return ref
 }
 
-// asked returns the key of a question about ref, with the trust material that is in use now.
-func (a *authority) asked(ref image.Ref) answerKey {
+// logins returns those of an asker with which alone servers are asked on behalf of the authority about ref. Their key is part of the
+// question's: a login that is no part of it is never used, so that nobody gets an answer that another one's login opened.
+func (a *authority) logins(all trust.Logins, ref image.Ref) trust.Logins {
+	if all.IsZero() {
+		return all
+	}
+	some := all.For(ref.Registry(), ref.Repository())
+	for _, server := range a.servers {
+		some = some.With(all.For(server, ""))
+	}
+	return some
+}
+
+// asked returns the key of a question about ref, with the trust material that is in use now and the logins that ask.
+func (a *authority) asked(ref image.Ref, logins trust.Logins) answerKey {
 	ref = a.about(ref)
-	key := answerKey{authority: a.key, name: ref.Name(), tag: ref.Tag(), digest: ref.Digest()}
+	key := answerKey{authority: a.key, name: ref.Name(), tag: ref.Tag(), digest: ref.Digest(), logins: logins.Key()}
 	if a.versioned != nil {
 		key.version = a.versioned.Version()
 	}

@@ -18,6 +18,9 @@ type question struct {
 	ref    image.Ref
 	now    time.Time
 
+	all    trust.Logins // of the asker
+	logins trust.Logins // those of them that fit the image, with which alone its registry is asked
+
 	ctx    context.Context // parent with the deadline; nil until something must be fetched
 	cancel context.CancelFunc
 
@@ -223,13 +226,14 @@ func (q *question) tag() (image.Digest, error) {
 func (q *question) resolve() (image.Digest, error) {
 	e := q.engine
 	ref := q.ref.Pinned(image.Digest{}) // the tag alone
-	if t, found := e.tags.GetIfPresent(ref); found && q.now.Before(t.until) {
+	key := tagKey{ref, q.logins.Key()}
+	if t, found := e.tags.GetIfPresent(key); found && q.now.Before(t.until) {
 		return t.digest, nil
 	}
 	q.cached = false
 	ctx, span := e.span(q.deadline(), "resolve")
-	d, err := e.naming.do(ctx, ref, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
-		if t, found := e.tags.GetIfPresent(ref); found && e.config.Now().Before(t.until) { // it was asked a moment ago
+	d, err := e.naming.do(ctx, key, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
+		if t, found := e.tags.GetIfPresent(key); found && e.config.Now().Before(t.until) { // it was asked a moment ago
 			return t.digest, nil
 		}
 		d, err := e.config.Tags.Resolve(ctx, ref)
@@ -240,7 +244,7 @@ func (q *question) resolve() (image.Digest, error) {
 			return image.Digest{}, errors.New("the registry named no digest")
 		}
 		if e.config.TagTTL > 0 {
-			e.tags.Set(ref, tagged{digest: d.Digest, until: e.config.Now().Add(e.config.TagTTL)})
+			e.tags.Set(key, tagged{digest: d.Digest, until: e.config.Now().Add(e.config.TagTTL)})
 		}
 		return d.Digest, nil
 	})

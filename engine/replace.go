@@ -72,7 +72,7 @@ func (q *question) hearNames(p *planned, plan *plannedRule) *hearing {
 	}
 	var open []*authority
 	for _, a := range plan.naming {
-		if f, found := q.engine.recallName(a, q.ref, q.engine.config.Now()); found {
+		if f, found := q.engine.recallName(a, q.ref, a.logins(q.all, q.ref), q.engine.config.Now()); found {
 			note(a, f)
 			continue
 		}
@@ -83,11 +83,12 @@ func (q *question) hearNames(p *planned, plan *plannedRule) *hearing {
 	}
 	q.cached = false
 	ask := func(ctx context.Context, src trust.Source, a *authority) finding {
-		d, err := q.engine.name(ctx, src, a, q.ref)
+		logins := a.logins(q.all, q.ref)
+		d, err := q.engine.name(ctx, src, a, q.ref, logins)
 		if err != nil {
 			return refused(err)
 		}
-		return q.engine.consult(ctx, src, a, q.ref.Pinned(d))
+		return q.engine.consult(ctx, src, a, q.ref.Pinned(d), logins)
 	}
 	for a, f := range q.askAll(open, ask) {
 		note(a, f)
@@ -96,8 +97,8 @@ func (q *question) hearNames(p *planned, plan *plannedRule) *hearing {
 }
 
 // recallName returns what an authority said before about the digest that it names for ref's tag, if both still hold.
-func (e *Engine) recallName(a *authority, ref image.Ref, now time.Time) (*finding, bool) {
-	t, found := e.recallTag(a.asked(ref.Pinned(image.Digest{})), now)
+func (e *Engine) recallName(a *authority, ref image.Ref, logins trust.Logins, now time.Time) (*finding, bool) {
+	t, found := e.recallTag(a.asked(ref.Pinned(image.Digest{}), logins), now)
 	switch {
 	case !found:
 		return nil, false
@@ -105,7 +106,7 @@ func (e *Engine) recallName(a *authority, ref image.Ref, now time.Time) (*findin
 		f := refused(t.err)
 		return &f, true
 	}
-	return e.recall(a, ref.Pinned(t.digest), now)
+	return e.recall(a, ref.Pinned(t.digest), logins, now)
 }
 
 // recallTag returns what an authority said before of a tag, if it still holds.
@@ -116,9 +117,10 @@ func (e *Engine) recallTag(key answerKey, now time.Time) (tagged, bool) {
 
 // name asks an authority for which digest ref's tag is signed, whatever digest stands beside it, and remembers it as shortly as what the
 // registry says of tags.
-func (e *Engine) name(ctx context.Context, src trust.Source, a *authority, ref image.Ref) (image.Digest, error) {
+func (e *Engine) name(ctx context.Context, src trust.Source, a *authority, ref image.Ref, logins trust.Logins) (image.Digest, error) {
 	ref = ref.Pinned(image.Digest{})
-	key := a.asked(ref)
+	key := a.asked(ref, logins)
+	ctx = trust.WithLogins(ctx, logins)
 	ctx, span := e.span(ctx, "name")
 	d, err := e.signing.do(ctx, key, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
 		if t, found := e.recallTag(key, e.config.Now()); found { // who was asked a moment ago has answered
@@ -128,7 +130,7 @@ func (e *Engine) name(ctx context.Context, src trust.Source, a *authority, ref i
 		if err == nil && d.IsZero() {
 			err = errors.New("no digest was named")
 		}
-		if told := err == nil || trust.IsNo(err); told && e.config.TagTTL > 0 && a.asked(ref) == key {
+		if told := err == nil || trust.IsNo(err); told && e.config.TagTTL > 0 && a.asked(ref, logins) == key {
 			e.signed.Set(key, tagged{digest: d, err: err, until: e.config.Now().Add(e.config.TagTTL)})
 		}
 		return d, err

@@ -77,7 +77,7 @@ func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref im
 	h := newHearing(plan)
 	var open []*authority
 	for _, a := range plan.leaves {
-		if f, found := q.engine.recall(a, ref, q.engine.config.Now()); found {
+		if f, found := q.engine.recall(a, ref, a.logins(q.all, ref), q.engine.config.Now()); found {
 			h.note(a, p.judge(f))
 			continue
 		}
@@ -88,7 +88,7 @@ func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref im
 	}
 	q.cached = false
 	ask := func(ctx context.Context, src trust.Source, a *authority) finding {
-		return q.engine.consult(ctx, src, a, ref)
+		return q.engine.consult(ctx, src, a, ref, a.logins(q.all, ref))
 	}
 	for a, f := range q.askAll(open, ask) {
 		h.note(a, p.judge(f))

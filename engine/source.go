@@ -11,7 +11,7 @@ import (
 )
 
 // cachedSource keeps what was fetched by digest: it cannot change. It is keyed by repository too, so that what one repository's
-// credentials opened is not served to somebody who asks about another one.
+// credentials opened is not served to somebody who asks about another one; and by the logins of whoever asks, for the same reason.
 type cachedSource struct {
 	trust.Source
 	contents *otter.Cache[contentKey, trust.Manifest]
@@ -25,6 +25,7 @@ var (
 type contentKey struct {
 	name   string
 	digest image.Digest
+	logins string
 }
 
 // overhead is what an entry of the cache costs beside its bytes.
@@ -40,27 +41,29 @@ func newCachedSource(src trust.Source, maxBytes int) *cachedSource {
 
 // Manifest implements trust.Source.
 func (s *cachedSource) Manifest(ctx context.Context, ref image.Ref) (trust.Manifest, error) {
-	if m, found := s.get(ref, ref.Digest()); found && m.MediaType != "" {
+	logins := loginsFor(ctx, ref)
+	if m, found := s.get(ref, ref.Digest(), logins); found && m.MediaType != "" {
 		return m, nil
 	}
 	m, err := s.Source.Manifest(ctx, ref)
 	if err != nil {
 		return trust.Manifest{}, err
 	}
-	s.put(ref, m)
+	s.put(ref, m, logins)
 	return m, nil
 }
 
 // Blob implements trust.Source.
 func (s *cachedSource) Blob(ctx context.Context, ref image.Ref, d trust.Descriptor, limit int64) ([]byte, error) {
-	if m, found := s.get(ref, d.Digest); found && int64(len(m.Bytes)) == d.Size && d.Size <= limit {
+	logins := loginsFor(ctx, ref)
+	if m, found := s.get(ref, d.Digest, logins); found && int64(len(m.Bytes)) == d.Size && d.Size <= limit {
 		return m.Bytes, nil
 	}
 	content, err := s.Source.Blob(ctx, ref, d, limit)
 	if err != nil {
 		return nil, err
 	}
-	s.put(ref, trust.Manifest{Digest: d.Digest, Bytes: content})
+	s.put(ref, trust.Manifest{Digest: d.Digest, Bytes: content}, logins)
 	return content, nil
 }
 
@@ -77,17 +80,22 @@ func trustData(ctx context.Context, src trust.Source, server, gun, name string, 
 	return servers.TrustData(ctx, server, gun, name, limit)
 }
 
+// loginsFor returns the key of the logins with which ref's repository is asked in ctx.
+func loginsFor(ctx context.Context, ref image.Ref) string {
+	return trust.LoginsOf(ctx).For(ref.Registry(), ref.Repository()).Key()
+}
+
 // get verifies what it reads: memory that was written to by mistake must not become evidence.
-func (s *cachedSource) get(ref image.Ref, d image.Digest) (trust.Manifest, bool) {
+func (s *cachedSource) get(ref image.Ref, d image.Digest, logins string) (trust.Manifest, bool) {
 	if d.IsZero() {
 		return trust.Manifest{}, false
 	}
-	m, found := s.contents.GetIfPresent(contentKey{ref.Name(), d})
+	m, found := s.contents.GetIfPresent(contentKey{ref.Name(), d, logins})
 	return m, found && d.Fits(m.Bytes)
 }
 
-func (s *cachedSource) put(ref image.Ref, m trust.Manifest) {
+func (s *cachedSource) put(ref image.Ref, m trust.Manifest, logins string) {
 	if m.Digest.Fits(m.Bytes) {
-		s.contents.Set(contentKey{ref.Name(), m.Digest}, m)
+		s.contents.Set(contentKey{ref.Name(), m.Digest, logins}, m)
 	}
 }

@@ -76,3 +76,30 @@ func TestCachedBlobsKeepLimits(t *testing.T) {
 		t.Errorf("got %d requests, want the registry asked each time, since it refuses by its limit", s.asked)
 	}
 }
+
+// T26: what one asker's login opened is not served to another asker, nor to one without a login.
+func TestT26_CachedContentStaysWithItsLogins(t *testing.T) {
+	s, cached, ref := newCounted()
+	as := func(user string) context.Context {
+		one, err := trust.ReadDockerConfig([]byte(`{"auths":{"registry.example":{"username":"` + user + `","password":"x"}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := trust.NewLogins(nil, one...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return trust.WithLogins(context.Background(), l)
+	}
+	for i, row := range []struct {
+		ctx  context.Context
+		want int
+	}{{as("ann"), 1}, {as("ann"), 1}, {as("bob"), 2}, {context.Background(), 3}, {context.Background(), 3}, {as("bob"), 3}} {
+		if _, err := cached.Manifest(row.ctx, ref); err != nil {
+			t.Fatal(err)
+		}
+		if s.asked != row.want {
+			t.Errorf("question %d: %d requests, want %d", i, s.asked, row.want)
+		}
+	}
+}

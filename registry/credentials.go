@@ -8,8 +8,8 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
-// credential returns the credential for a registry: of its settings, else of the docker config or a credential helper, else none. A
-// helper that fails is an error, not "none": an anonymous answer must not pass for the answer to a user.
+// credential returns the client's own credential for a registry: of its settings, else of a cloud's keychain, else of the docker config or a
+// credential helper, else none. A helper that fails is an error, not "none": an anonymous answer must not pass for the answer to a user.
 func (c *Client) credential(ctx context.Context, registry string) (auth.Credential, error) {
 	if h := c.settingsOf(registry); h != nil && h.Username != "" {
 		password, err := h.password()
@@ -17,6 +17,9 @@ func (c *Client) credential(ctx context.Context, registry string) (auth.Credenti
 			return auth.EmptyCredential, fmt.Errorf("credentials for %s: %w", registry, err)
 		}
 		return auth.Credential{Username: h.Username, Password: password}, nil
+	}
+	if cred, found, err := c.ofKeychains(ctx, registry); found || err != nil {
+		return cred, err
 	}
 	if c.store == nil {
 		return auth.EmptyCredential, nil

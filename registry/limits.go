@@ -21,6 +21,7 @@ const (
 	maxForeignErrors   = 3         // errors of one error document that go into a message
 	maxDepth           = 64        // nested objects and arrays in a manifest
 	maxEndpoints       = 256       // hosts whose connections are kept
+	maxLogins          = 8         // logins of whoever asks that are tried for one request
 	maxSessions        = 4096      // repositories whose tokens are kept
 	maxConnections     = 64        // to one host at a time
 	maxIdleConnections = 16        // to one host, kept for the next request

@@ -24,7 +24,7 @@ func (c *Client) Resolve(ctx context.Context, ref image.Ref) (trust.Descriptor, 
 	if ref.IsZero() {
 		return trust.Descriptor{}, errNoReference
 	}
-	s := c.session(ref, false)
+	s := c.session(ctx, ref, false)
 	target := targetOf(ref)
 	a, err := s.send(ctx, request{method: http.MethodHead, path: s.path("manifests", target), accept: acceptManifests})
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *Client) Manifest(ctx context.Context, ref image.Ref) (trust.Manifest, e
 		return trust.Manifest{}, errNoReference
 	}
 	if ref.Digest().IsZero() {
-		return c.session(ref, false).manifest(ctx, ref.Tag(), image.Digest{})
+		return c.session(ctx, ref, false).manifest(ctx, ref.Tag(), image.Digest{})
 	}
 	var m trust.Manifest
 	err := c.byDigest(ctx, ref, func(ctx context.Context, s *session) (err error) {

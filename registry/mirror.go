@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/trust"
 )
 
 // byDigest asks the mirrors of ref's registry in their order and then the registry itself, until one has what is asked for. ask
@@ -31,7 +32,7 @@ func (c *Client) byDigest(ctx context.Context, ref image.Ref, ask func(context.C
 		}
 		before = append(before, fmt.Sprintf("mirror %s: %v", m.Registry(), err))
 	}
-	err := ask(ctx, c.session(ref, false))
+	err := ask(ctx, c.session(ctx, ref, false))
 	if err == nil || len(before) == 0 {
 		return err
 	}
@@ -49,8 +50,9 @@ func (c *Client) askMirror(ctx context.Context, mirrorsLeft int, s *session, ask
 	return ask(ctx, s)
 }
 
-// mirrorSession returns the session for ref's repository at a mirror, whose own name ends in a placeholder (see readMirrors).
+// mirrorSession returns the session for ref's repository at a mirror, whose own name ends in a placeholder (see readMirrors). A mirror is the
+// operator's: it gets no login of whoever asks.
 func (c *Client) mirrorSession(mirror, ref image.Ref) *session {
 	prefix := strings.TrimSuffix(mirror.Repository(), "x/x")
-	return c.sessionOf(mirror.Registry(), path.Join(prefix, ref.Repository()), false)
+	return c.sessionOf(mirror.Registry(), path.Join(prefix, ref.Repository()), false, trust.Logins{})
 }

@@ -38,7 +38,8 @@ func (c *Client) TrustData(ctx context.Context, server, gun, name string, limit 
 	if err != nil {
 		return nil, fmt.Errorf("trust data of %q at %s: %w", clean(gun), n.base(), err)
 	}
-	s := c.sessionAt(c.notaryEndpoint(n), sessionKey{registry: n.registry, repository: gun, server: n.base()})
+	logins := trust.LoginsOf(ctx).For(n.registry, "")
+	s := c.sessionAt(c.notaryEndpoint(n), sessionKey{registry: n.registry, repository: gun, server: n.base()}, logins)
 	a, err := s.send(ctx, request{method: http.MethodGet, path: path, limit: limit, spelled: true})
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ func (c *Client) PushBlob(ctx context.Context, ref image.Ref, content []byte) er
 	if ref.IsZero() {
 		return errNoReference
 	}
-	s := c.session(ref, true)
+	s := c.session(ctx, ref, true)
 	digest := image.SHA256(content)
 	a, err := s.send(ctx, request{method: http.MethodHead, path: s.path("blobs", digest.String())})
 	switch {
@@ -83,7 +83,7 @@ func (c *Client) PushManifest(ctx context.Context, ref image.Ref, mediaType stri
 	if target == "" {
 		target = ref.Digest().String()
 	}
-	s := c.session(ref, true)
+	s := c.session(ctx, ref, true)
 	a, err := s.send(ctx, request{
 		method: http.MethodPut, path: s.path("manifests", target), contentType: mediaType, body: nonNil(content), limit: maxErrorBody,
 	})

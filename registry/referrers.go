@@ -28,7 +28,7 @@ func (c *Client) Referrers(ctx context.Context, ref image.Ref) ([]trust.Descript
 	if ref.Digest().IsZero() {
 		return nil, fmt.Errorf("referrers of %q: no digest", ref)
 	}
-	s := c.session(ref, false)
+	s := c.session(ctx, ref, false)
 	if s.lacksReferrers() {
 		return s.fallback(ctx, ref.Digest())
 	}

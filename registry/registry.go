@@ -14,6 +14,9 @@
 //     redirect to another host or port, and never in plain text except to loopback or where the settings say so.
 //   - Each host has a transport of its own with its own CA and client certificate, each repository of it a session of its own with
 //     its own token. Nothing is shared by the process.
+//   - Whoever asks may bring logins (trust.WithLogins). They go to the registries that they are for, under the same rules, and never to a
+//     mirror. Where one fits, the Client's own credentials for that registry are not used, not even when the login is refused. What one
+//     asker's login opened, a session or a token, is nobody else's.
 //   - A Notary server gets the credentials of its own host, and tokens that are its own even where a registry is at the same host.
 //   - Tags are always resolved by the registry itself. Mirrors serve content by digest only.
 //
@@ -48,6 +51,8 @@ type Config struct {
 	// DockerConfig is the folder of a docker config.json, whose credentials and credential helpers are used where Registries has no
 	// credentials for a host; "" uses none. A folder without the file is no error.
 	DockerConfig string
+	// Keychains are asked where Registries has no credentials for a host, and before DockerConfig.
+	Keychains []Keychain
 	// LoopbackHTTP is for the cli point: registries whose host is written as localhost, 127.x.x.x or [::1] are reached, and over
 	// plain HTTP, unless their settings name a CA, a client certificate or insecureSkipTLSVerify. Notary servers of such hosts may be
 	// reached over plain HTTP; their address says whether they are.
@@ -141,19 +146,21 @@ func (c *Client) CloseIdleConnections() {
 	}
 }
 
-// session returns the session for ref's repository; push says whether it may change things.
-func (c *Client) session(ref image.Ref, push bool) *session {
-	return c.sessionOf(ref.Registry(), ref.Repository(), push)
+// session returns the session for ref's repository, with the logins of ctx that fit it; push says whether it may change things.
+func (c *Client) session(ctx context.Context, ref image.Ref, push bool) *session {
+	logins := trust.LoginsOf(ctx).For(ref.Registry(), ref.Repository())
+	return c.sessionOf(ref.Registry(), ref.Repository(), push, logins)
 }
 
-func (c *Client) sessionOf(registry, repository string, push bool) *session {
-	return c.sessionAt(c.registryEndpoint(registry), sessionKey{registry: registry, repository: repository, push: push})
+func (c *Client) sessionOf(registry, repository string, push bool, logins trust.Logins) *session {
+	return c.sessionAt(c.registryEndpoint(registry), sessionKey{registry: registry, repository: repository, push: push}, logins)
 }
 
-func (c *Client) sessionAt(e *endpoint, key sessionKey) *session {
+func (c *Client) sessionAt(e *endpoint, key sessionKey, logins trust.Logins) *session {
+	key.logins = logins.Key()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.sessions.get(key, func() *session { return newSession(c, e, key) })
+	return c.sessions.get(key, func() *session { return newSession(c, e, key, logins) })
 }
 
 // sleep waits for d or until ctx ends.

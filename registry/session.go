@@ -2,20 +2,25 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/assay-dev/assay/trust"
 )
 
-// sessionKey names a session. A Client has one credential for a host, so that the credential is part of the key by way of the host.
+// sessionKey names a session. A Client has one credential of its own for a host, so that it is part of the key by way of the host; those of
+// whoever asks are part of it by their key.
 type sessionKey struct {
 	registry   string // canonical, of a reference; of a Notary server: the name of its settings
 	repository string
 	push       bool
 	server     string // the URL of a Notary server, which may share its host with a registry; "" is a registry
+	logins     string // key of the logins of whoever asks; "": the client's own credential
 }
 
 // session is what is known of one repository of one registry: how to authenticate there, and whether it has the referrers API. Its
@@ -24,6 +29,7 @@ type session struct {
 	client   *Client
 	endpoint *endpoint
 	key      sessionKey
+	logins   trust.Logins // of whoever asks; none: the client's own credential
 
 	// turn is held while somebody finds out how to authenticate; the others wait. So a login costs its requests once, however many
 	// requests start at the same time. It is a channel so that waiting ends with a context.
@@ -31,6 +37,7 @@ type session struct {
 
 	mu          sync.Mutex
 	login       login
+	at          int       // of the logins, which one is used
 	noReferrers time.Time // until then the registry is believed to lack the referrers API
 }
 
@@ -42,8 +49,8 @@ type login struct {
 	challenge challenge // that led to header
 }
 
-func newSession(c *Client, e *endpoint, key sessionKey) *session {
-	return &session{client: c, endpoint: e, key: key, turn: make(chan struct{}, 1)}
+func newSession(c *Client, e *endpoint, key sessionKey, logins trust.Logins) *session {
+	return &session{client: c, endpoint: e, key: key, logins: logins, turn: make(chan struct{}, 1)}
 }
 
 // scope returns the access that the session needs, and never more: the token goes to the registry with every request.
@@ -54,8 +61,67 @@ func (s *session) scope() string {
 	return auth.ScopeRepository(s.key.repository, auth.ActionPull)
 }
 
-// send asks the registry, authenticated as far as it wants that. An answer with status 401 means that a login did not help.
+// send asks the registry, authenticated as far as it wants that. An answer with status 401 means that no login did help.
 func (s *session) send(ctx context.Context, r request) (answer, error) {
+	if s.logins.IsZero() {
+		return s.ask(ctx, r)
+	}
+	all := min(len(s.logins.List()), maxLogins)
+	for tries := 1; ; tries++ {
+		at := s.current()
+		a, err := s.ask(ctx, r)
+		if !isRefused(a, err) {
+			return a, err
+		}
+		s.pass(at)
+		if tries >= all {
+			trust.LoginsOf(ctx).Refused() // of this asker: the session may be older than what they hold
+			return a, err
+		}
+	}
+}
+
+// isRefused reports whether a registry, or its token service, does not take a login: another one may help.
+func isRefused(a answer, err error) bool {
+	status := a.status
+	var e *StatusError
+	switch {
+	case errors.As(err, &e):
+		status = e.StatusCode
+	case err != nil || a.foreign:
+		return false
+	}
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+// current returns which login is used.
+func (s *session) current() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
+}
+
+// pass goes on to the login after a refused one, unless somebody else has done so.
+func (s *session) pass(refused int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if all := len(s.logins.List()); all > 1 && s.at == refused {
+		s.at, s.login = (refused+1)%all, login{}
+	}
+}
+
+// credential returns what the session logs in with. Whoever has a login of its own is never helped out with the client's: what that would
+// open is not for them.
+func (s *session) credential(ctx context.Context) (auth.Credential, error) {
+	if s.logins.IsZero() {
+		return s.client.credential(ctx, s.key.registry)
+	}
+	l := s.logins.List()[s.current()]
+	return auth.Credential{Username: l.Username, Password: l.Password}, nil
+}
+
+// ask asks with one login.
+func (s *session) ask(ctx context.Context, r request) (answer, error) {
 	l := s.load()
 	fresh := !l.usable(s.client.now())
 	if fresh {
@@ -128,7 +194,7 @@ func (s *session) challenged(ctx context.Context, a answer) (login, error) {
 
 // authenticate gets a login and keeps it. a is the registry's refusal that led here, if there was one.
 func (s *session) authenticate(ctx context.Context, ch challenge, a answer) (login, error) {
-	cred, err := s.client.credential(ctx, s.key.registry)
+	cred, err := s.credential(ctx)
 	if err != nil {
 		return login{}, err
 	}

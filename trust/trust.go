@@ -110,6 +110,13 @@ type Warner interface {
 	Warnings(now time.Time) []string
 }
 
+// Located is implemented by authorities that ask other servers than the registry of an image. What such an authority said is kept apart by
+// the logins that fit these servers as well (Logins).
+type Located interface {
+	// Servers returns the hosts that are asked, in canonical form, as Logins.For takes them.
+	Servers() []string
+}
+
 // Aging is implemented by authorities whose trust material is fetched and gets too old when nobody can.
 type Aging interface {
 	// Stale names what should have been refreshed and was not, or what there is nothing of to use, in words that stay the same while

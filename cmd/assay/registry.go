@@ -11,6 +11,7 @@ import (
 
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/registry"
+	"github.com/assay-dev/assay/registry/cloud"
 )
 
 // registryOptions says how registries are reached.
@@ -18,6 +19,7 @@ type registryOptions struct {
 	app          *app
 	settings     string
 	dockerConfig string
+	keychains    []string
 	trace        func(ctx context.Context, method, url string) (context.Context, func(int, error)) // nil: nobody is told of requests
 	guarded      bool                                                                              // loopback registries need settings that allow them: others name the images
 }
@@ -27,6 +29,8 @@ func (a *app) registryFlags(cmd *cobra.Command) *registryOptions {
 	o := &registryOptions{app: a}
 	cmd.Flags().StringVar(&o.settings, "registries", "", "YAML `FILE` with CAs, credentials and mirrors of registries")
 	cmd.Flags().StringVar(&o.dockerConfig, "docker-config", "", "`FOLDER` of a docker config.json (default $DOCKER_CONFIG, then ~/.docker)")
+	cmd.Flags().StringArrayVar(&o.keychains, "keychain", nil, "`NAME` of a cloud whose own login is used for its registries: ecr, gcr or acr; may be repeated; a build choice")
+	registerWords(cmd, "keychain", cloud.Names...)
 	return o
 }
 
@@ -52,7 +56,12 @@ func (o *registryOptions) clientOf(r *reading) (*registry.Client, error) {
 		anchor(file.Registries, filepath.Dir(o.settings))
 	}
 	o.note(r, file.Registries)
+	keychains, err := cloud.Open(o.keychains...)
+	if err != nil {
+		return nil, usageError("--%w", err)
+	}
 	client, err := registry.New(registry.Config{
+		Keychains:    keychains,
 		Registries:   file.Registries,
 		DockerConfig: o.dockerFolder(),
 		LoopbackHTTP: !o.guarded,

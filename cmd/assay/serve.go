@@ -13,6 +13,7 @@ import (
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust/notaryv1"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -42,6 +43,7 @@ type serveOptions struct {
 	policies   []string
 	registries *registryOptions
 	stateDir   string
+	seen       *lateStore // in the place of stateDir; nil: there
 	cert, key  string
 	clientCA   string
 	ownCA      string // the Secret of own certificates, in the place of cert and key
@@ -138,8 +140,12 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	if err := s.watch("registries", s.loadRegistries); err != nil {
 		return nil, err
 	}
+	var seen notaryv1.Store = a.seenIn(o.stateDir)
+	if o.seen != nil {
+		seen = o.seen
+	}
 	if s.engine, err = a.makeEngine(nil, peers{
-		source: s.source, keeper: s.keeper, seen: a.seenIn(o.stateDir), timeout: o.timeout, tracer: s.tracing.engineTracer(),
+		source: s.source, keeper: s.keeper, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(),
 	}); err != nil {
 		return nil, err
 	}

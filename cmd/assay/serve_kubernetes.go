@@ -34,6 +34,7 @@ type serveKubernetesOptions struct {
 	ownNamespace string // empty: not in a pod
 	service      string
 	webhook      string // the name of the webhook configurations
+	state        *clusterStateOptions
 }
 
 const serveKubernetesHelp = `Serve the admission webhook of a Kubernetes cluster. Every image of an object is
@@ -90,6 +91,7 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	f.StringVar(&o.ownCA, "own-ca", "", "keep an own authority of certificates in the `SECRET` of the own namespace, in the place of --tls-cert; needs --service and --webhook-configuration")
 	f.StringVar(&o.service, "service", "", "`NAME` of the Service by which the API server calls, for --own-ca")
 	f.StringVar(&o.webhook, "webhook-configuration", "", "`NAME` of the mutating and of the validating webhook configuration that shall trust the own authority, for --own-ca")
+	o.state = clusterStateFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
 		return a.serveKubernetes(cmd.Context(), o)
@@ -111,6 +113,7 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	if err != nil {
 		return err
 	}
+	o.state.store(a, o.serveOptions)
 	s, err := a.newServer("kubernetes", o.serveOptions)
 	if err != nil {
 		return err
@@ -123,11 +126,18 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	if err != nil {
 		return usageError("%w", err)
 	}
+	logins, err := o.state.logins(api)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	if err := o.state.share(o.serveOptions, api, o.ownNamespace); err != nil {
+		return err
+	}
 	exempt := o.exemptNamespaces()
 	h, err := kubernetes.New(kubernetes.Config{
 		Point: s.point, Namespaces: background.namespaces, Pin: kubernetes.Pin(o.pin), Kinds: kinds, Exempt: exempt,
 		InsecureAllowUnknownKinds: o.unknownKinds, SighupAnnotation: o.sighup, DIA: o.dia,
-		Refused: s.metrics.refuse, Log: s.log, Events: background.events,
+		Refused: s.metrics.refuse, Log: s.log, Events: background.events, Logins: logins,
 	})
 	if err != nil {
 		return usageError("%w", err)

@@ -162,13 +162,18 @@ func TestServeKubernetesNotReady(t *testing.T) {
 
 func TestServeKubernetesUsage(t *testing.T) {
 	policy := servedPolicy(t, "a")
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	must(t, os.WriteFile(kubeconfig, []byte("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: \"http://127.0.0.1:1\"}}]\n"+
+		"contexts: [{name: x, context: {cluster: c}}]\ncurrent-context: x\n"), 0o600))
 	for _, row := range []struct {
 		name string
 		args []string
 		want string
 	}{
+		{"floors that are shared nowhere", []string{"--kubeconfig", kubeconfig, "--shared-floors"}, "--own-namespace"},
 		{"no cluster", nil, "--kubeconfig"},
 		{"no such kubeconfig", []string{"--kubeconfig", "nowhere"}, "nowhere"},
+		{"a keychain that is not built in", []string{"--keychain", "ecr"}, "make build TAGS=cloudkeychains"},
 		{"a kind without a path", []string{"--kind", "example.org/Thing"}, "GROUP/KIND=PATH"},
 		{"a kind without a group", []string{"--kind", "Thing=/spec/image"}, "GROUP/KIND=PATH"},
 	} {

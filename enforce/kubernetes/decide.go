@@ -35,7 +35,13 @@ func (h *Handler) decide(ctx context.Context, body []byte, r *review, pin bool) 
 	case r.operation == deletion || r.operation == connection || r.unchanged() || len(r.object.images) == 0:
 		return answer{allowed: true}
 	}
-	requests, err := h.requests(ctx, r)
+	logins, err := h.logins(ctx, r)
+	if err != nil {
+		h.config.Refused("pull-secrets-unknown")
+		return refusal(http.StatusServiceUnavailable, fmt.Sprintf(
+			"could not tell with which pull secrets images are pulled in namespace %s: %v\nnext: try again when the cause is gone", r.namespace, err))
+	}
+	requests, err := h.requests(ctx, r, logins)
 	if err != nil {
 		h.config.Refused("namespace-unknown")
 		return refusal(http.StatusServiceUnavailable, fmt.Sprintf(
@@ -70,7 +76,7 @@ func (h *Handler) unread(r *review, err error) answer {
 }
 
 // requests asks about each image of the object once. Of more images than are decided about it takes one too many, which denies all of them.
-func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, error) {
+func (h *Handler) requests(ctx context.Context, r *review, logins engine.Logins) ([]engine.Request, error) {
 	var labels map[string]string
 	if r.namespace != "" {
 		var err error
@@ -89,7 +95,7 @@ func (h *Handler) requests(ctx context.Context, r *review) ([]engine.Request, er
 		if len(requests) > enforce.MaxImages {
 			break
 		}
-		q := engine.Request{Image: i.Text}
+		q := engine.Request{Image: i.Text, Logins: logins}
 		q.Point = point
 		q.Namespace, q.NamespaceLabels, q.HasNamespace = r.namespace, labels, r.namespace != ""
 		requests = append(requests, q)

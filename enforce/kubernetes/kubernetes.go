@@ -60,6 +60,8 @@ type Config struct {
 	Pin        Pin
 	Kinds      []Kind   // custom resources with images
 	Exempt     []string // namespaces about whose objects nothing is decided: all is allowed
+	// Logins knows what objects pull their images with, so that registries are asked with it. nil: Assay's own credentials alone are used.
+	Logins Logins
 	// InsecureAllowUnknownKinds allows objects of kinds of which nobody said where their images are.
 	InsecureAllowUnknownKinds bool
 	// Refused is told why an object was refused about whose images nobody was asked, or one that has an image unpinned that may run only

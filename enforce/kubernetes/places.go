@@ -18,6 +18,7 @@ type place struct {
 	shape   byte   // how a value here begins, if there is one: '{' or '['; 0: however
 	end     bool   // a path of a custom resource ends here
 	must    bool   // a value must be here, and have an image in it
+	pull    pulling
 }
 
 type member struct {
@@ -58,6 +59,8 @@ var (
 		{"initContainers", containers},
 		{"ephemeralContainers", containers},
 		{"volumes", &place{shape: '[', items: volume}},
+		{"imagePullSecrets", &place{pull: pullSecrets}},
+		{"serviceAccountName", &place{pull: pullAccount}},
 	}}
 	podTemplate = at(podSpec, "spec")
 )

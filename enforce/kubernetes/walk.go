@@ -10,6 +10,7 @@ import (
 // found is what a walk came upon.
 type found struct {
 	images []Image
+	puller Puller
 	odd    []oddity
 	absent string // a pointer that should lead to an image and does not; "": none
 }
@@ -68,6 +69,8 @@ func (w *walk) enterValue(p *place, next byte) error {
 	switch {
 	case next == 'n':
 		return w.word("null")
+	case p.pull != 0:
+		return w.pull(p.pull, next)
 	case p.nothing() && p.shape == 0:
 		return w.skip()
 	case p.shape != 0 && next != p.shape:
@@ -183,7 +186,7 @@ var parts = []string{"registry", "repository", "repo", "tag", "digest"}
 
 func (c *contents) add(p *place, name []byte) {
 	c.some = true
-	if string(name) == "name" || string(name) == "metadata" || p.member(name) != nil {
+	if m := p.member(name); string(name) == "name" || string(name) == "metadata" || m != nil && m.pull == 0 {
 		c.familiar = true
 	}
 	if i := slices.Index(parts, string(name)); i >= 0 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,12 +21,20 @@ type Token struct {
 	TTL          time.Duration // how long a token holds, which the answer tells; 0 is until RevokeTokens
 }
 
+// Account is somebody who may read some repositories.
+type Account struct {
+	Username     string
+	Password     string
+	Repositories []string
+}
+
 // tokenPath is where a Server issues tokens.
 const tokenPath = "/token"
 
 // authority admits requests, or not.
 type authority struct {
 	username, password string // of basic authentication
+	accounts           []Account
 	token              *Token
 	realm, service     string
 
@@ -39,7 +48,7 @@ type grant struct {
 }
 
 func newAuthority(o Options, base string) *authority {
-	a := &authority{username: o.Username, password: o.Password, token: o.Token, issued: map[string]grant{}}
+	a := &authority{username: o.Username, password: o.Password, accounts: o.Accounts, token: o.Token, issued: map[string]grant{}}
 	if o.Token != nil {
 		a.realm = o.Token.Realm
 		if a.realm == "" {
@@ -66,15 +75,35 @@ func (a *authority) admit(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	case a.token != nil:
 		return a.admitBearer(w, r)
-	case a.username == "":
+	case a.username == "" && len(a.accounts) == 0:
 		return true
 	}
-	if user, password, ok := r.BasicAuth(); ok && user == a.username && password == a.password {
+	user, password, ok := r.BasicAuth()
+	if ok && a.username != "" && user == a.username && password == a.password {
 		return true
+	}
+	if one, found := a.account(user, password); ok && found {
+		_, repository, _ := strings.Cut(wantedScope(r), ":")
+		repository, _, _ = strings.Cut(repository, ":")
+		if slices.Contains(one.Repositories, repository) {
+			return true
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(`{"errors":[{"code":"DENIED","message":"not yours"}]}`))
+		return false
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="registrytest"`)
 	refuse(w)
 	return false
+}
+
+func (a *authority) account(username, password string) (Account, bool) {
+	i := slices.IndexFunc(a.accounts, func(one Account) bool { return one.Username == username && one.Password == password })
+	if i < 0 {
+		return Account{}, false
+	}
+	return a.accounts[i], true
 }
 
 func (a *authority) admitBearer(w http.ResponseWriter, r *http.Request) bool {
@@ -99,13 +128,19 @@ func (a *authority) issue(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	user, password, _ := r.BasicAuth()
-	byPassword := a.token.Username == "" || user == a.token.Username && password == a.token.Password
+	one, byAccount := a.account(user, password)
+	byPassword := a.token.Username == "" && len(a.accounts) == 0 || a.token.Username != "" && user == a.token.Username && password == a.token.Password
 	byRefresh := a.token.RefreshToken != "" && r.Method == http.MethodPost && r.Form.Get("refresh_token") == a.token.RefreshToken
-	if !byPassword && !byRefresh {
+	if !byPassword && !byRefresh && !byAccount {
 		refuse(w)
 		return
 	}
 	g := grant{scopes: strings.Fields(strings.Join(r.Form["scope"], " "))}
+	if byAccount {
+		g.scopes = slices.DeleteFunc(g.scopes, func(scope string) bool {
+			return !slices.ContainsFunc(one.Repositories, func(name string) bool { return scope == "repository:"+name+":pull" })
+		})
+	}
 	answer := map[string]any{"token": rand.Text()}
 	if r.Method == http.MethodPost {
 		answer = map[string]any{"access_token": rand.Text()}

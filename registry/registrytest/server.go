@@ -38,7 +38,8 @@ type Options struct {
 	ReferrerPage int    // referrers in one page; 0 is all of them
 	Username     string // with Password and without Token: HTTP basic authentication
 	Password     string
-	Token        *Token // token authentication in place of basic
+	Token        *Token    // token authentication in place of basic
+	Accounts     []Account // who gets in beside Username, by basic or by token authentication
 }
 
 // Server is a running registry. It is safe for concurrent use.

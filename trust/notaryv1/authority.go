@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,7 @@ var (
 	_ trust.Resolver   = (*authority)(nil)
 	_ trust.Rememberer = (*authority)(nil)
 	_ trust.Warner     = (*authority)(nil)
+	_ trust.Located    = (*authority)(nil)
 	_ trust.Aging      = (*authority)(nil)
 )
 
@@ -63,8 +65,8 @@ func (a *authority) Find(ctx context.Context, src trust.Source, ref image.Ref) (
 	if err != nil {
 		return trust.Evidence{}, fmt.Errorf("trust data of %s: %w", ref, err)
 	}
-	// Whoever asks about the same repository meanwhile gets the same answer.
-	name := strings.Join(append([]string{key.String(), key.Anchor, a.grace.String()}, a.needs...), "\n")
+	// Whoever asks about the same repository meanwhile, with the same logins, gets the same answer.
+	name := strings.Join(append([]string{key.String(), key.Anchor, a.grace.String(), trust.LoginsOf(ctx).Key()}, a.needs...), "\n")
 	return a.format.asking.do(ctx, name, func(ctx context.Context) (trust.Evidence, error) {
 		return a.update(ctx, server, key)
 	})
@@ -82,7 +84,8 @@ func (a *authority) update(ctx context.Context, server trust.TrustServer, key Ke
 		return trust.Evidence{}, fmt.Errorf("what was seen of %s: %w", key, err)
 	}
 	u := &update{server: server, key: key, needs: a.needs, anchor: a.anchor, reader: a.format.reader, kept: kept}
-	if a.grace > 0 && kept.Seen.Add(a.grace).After(a.format.now()) {
+	own := slices.ContainsFunc(a.Servers(), func(host string) bool { return !trust.LoginsOf(ctx).For(host, "").IsZero() })
+	if a.grace > 0 && !own && kept.Seen.Add(a.grace).After(a.format.now()) {
 		// A server that hangs must not use up the asker's time where something stands ready.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, bridgeAfter, errSlow)
@@ -95,7 +98,7 @@ func (a *authority) update(ctx context.Context, server trust.TrustServer, key Ke
 	case !errors.Is(err, trust.ErrUnavailable):
 		return trust.Evidence{}, err
 	default:
-		return a.bridge(key, kept, err)
+		return a.bridge(key, kept, own, err)
 	}
 }
 
@@ -110,13 +113,16 @@ func fault(ctx context.Context, err error) error {
 	return err
 }
 
-// bridge decides whether what is kept may stand for a server that is down.
-func (a *authority) bridge(key Key, kept State, down error) (trust.Evidence, error) {
+// bridge decides whether what is kept may stand for a server that is down; not for somebody with a login of their own, since nobody knows
+// whether it would have opened what is kept.
+func (a *authority) bridge(key Key, kept State, own bool, down error) (trust.Evidence, error) {
 	down = fmt.Errorf("client is offline: %s: %w", key.host(), down)
 	now, until := a.format.now(), kept.Seen.Add(a.grace)
 	switch {
 	case a.grace <= 0:
 		return trust.Evidence{}, down
+	case own:
+		return trust.Evidence{}, fmt.Errorf("%w; what is kept was perhaps not seen with the login that asks", down)
 	case !kept.covers(a.needs, a.format.reader):
 		return trust.Evidence{}, fmt.Errorf("%w; nothing is kept that could stand for it", down)
 	case !now.Before(until), now.Before(kept.Seen.Add(-seenEvery)):
@@ -237,6 +243,12 @@ func (a *authority) Remember(ctx context.Context, ref image.Ref, ev trust.Eviden
 		return fmt.Errorf("what was seen of %s: %w", key, err)
 	}
 	return nil
+}
+
+// Servers implements trust.Located.
+func (a *authority) Servers() []string {
+	host := Key{Server: a.server}.host()
+	return []string{strings.ToLower(host)}
 }
 
 // Warnings implements trust.Warner.

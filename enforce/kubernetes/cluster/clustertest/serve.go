@@ -65,6 +65,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodPatch:
 		s.patch(w, r, t)
+	case r.Method == http.MethodPost, r.Method == http.MethodPut:
+		s.put(w, r, t)
 	case r.Method != http.MethodGet:
 		answer(w, http.StatusMethodNotAllowed, "not here")
 	case r.URL.Query().Get("sendInitialEvents") == "true":
@@ -84,8 +86,12 @@ var statusReasons = map[int]string{
 }
 
 func answer(w http.ResponseWriter, code int, text string) {
+	answerAs(w, code, statusReasons[code], text)
+}
+
+func answerAs(w http.ResponseWriter, code int, reason, text string) {
 	w.WriteHeader(code)
-	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"message":%q,"code":%d}`, statusReasons[code], text, code)
+	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"message":%q,"code":%d}`, reason, text, code)
 }
 
 func selected(r *http.Request) string {
@@ -96,7 +102,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, t target) {
 	s.mu.Lock()
 	items := []Object{}
 	for key, o := range s.objects {
-		if t.holds(key, selected(r)) {
+		if t.holds(key, selected(r)) && labelled(r, o) {
 			items = append(items, o)
 		}
 	}
