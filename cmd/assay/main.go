@@ -153,6 +153,7 @@ wherever an image can be stopped.
 		a.policyCommand(),
 		a.trustCommand(),
 		a.serveCommand(),
+		a.probeCommand(),
 		a.demoCommand(),
 		a.versionCommand(),
 	)
