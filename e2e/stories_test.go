@@ -31,6 +31,7 @@ func TestStories(t *testing.T) {
 			return setup(env, bin, shared)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"balancer":    cmdBalancer,
 			"ca":          cmdCA,
 			"capture":     cmdCapture,
 			"certificate": cmdCertificate,
@@ -42,6 +43,7 @@ func TestStories(t *testing.T) {
 			"injector":    cmdInjector,
 			"kubernetes":  cmdKubernetes,
 			"layout":      cmdLayout,
+			"load":        cmdLoad,
 			"needs":       cmdNeeds,
 			"notary":      cmdNotary,
 			"offline":     cmdOffline,
@@ -67,6 +69,7 @@ type world struct {
 	vault      *vault
 	notary     *notary
 	kubernetes *kubernetes
+	load       *load
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started
 	tuf        *tufRepository
