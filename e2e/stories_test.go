@@ -49,6 +49,7 @@ func TestStories(t *testing.T) {
 			"offline":     cmdOffline,
 			"pod":         cmdPod,
 			"registry":    cmdRegistry,
+			"resources":   cmdResources,
 			"server":      cmdServer,
 			"sigstore":    cmdSigstore,
 			"vault":       cmdVault,
