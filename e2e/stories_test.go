@@ -54,9 +54,20 @@ func TestStories(t *testing.T) {
 			"sigstore":    cmdSigstore,
 			"vault":       cmdVault,
 		},
+		Condition:           func(word string) (bool, error) { return serves(bin, word) },
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+// serves is the condition [serves:FLAG]: assay serve kubernetes has the flag.
+func serves(bin, word string) (bool, error) {
+	flag, found := strings.CutPrefix(word, "serves:")
+	if !found {
+		return false, fmt.Errorf("unknown condition %q", word)
+	}
+	help, err := exec.Command(filepath.Join(bin, "assay"), "serve", "kubernetes", "--help").Output()
+	return strings.Contains(string(help), flag), err
 }
 
 // worldKey is where a story keeps its peers.
