@@ -66,8 +66,8 @@ func (a *app) probe(ctx context.Context, ask func(context.Context) (string, erro
 		case err == nil:
 			fmt.Fprintf(a.stdout, "Assay refuses the image: %s\n", plain(strings.TrimSpace(reason)))
 			return nil
-		case ctx.Err() == nil || last == nil:
-			last = err
+		case last == nil || !over(ctx):
+			last = err // what ctx's end says is not why
 		}
 		select {
 		case <-ctx.Done():
@@ -75,6 +75,12 @@ func (a *app) probe(ctx context.Context, ask func(context.Context) (string, erro
 		case <-ticker.C:
 		}
 	}
+}
+
+// over reports whether a context has ended, or is about to be told so.
+func over(ctx context.Context) bool {
+	end, has := ctx.Deadline()
+	return ctx.Err() != nil || has && !time.Now().Before(end)
 }
 
 func probed(last error) error {

@@ -53,7 +53,7 @@ func TestProbe(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			kubeconfig, asked := creating(t, row.code, row.message)
-			got := runAssay(t, "", "probe", "--kubeconfig", kubeconfig, "-n", "shop", "--timeout", "500ms", "assay.invalid/x:1")
+			got := runAssay(t, "", "probe", "--kubeconfig", kubeconfig, "-n", "shop", "--timeout", "2s", "assay.invalid/x:1")
 			if got.code != row.exit || !strings.Contains(got.stdout+got.stderr, row.want) {
 				t.Errorf("got exit %d %s%s, want %d and %q", got.code, got.stdout, got.stderr, row.exit, row.want)
 			}
