@@ -2,5 +2,5 @@
 //
 // Each file in stories is one story (https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript); make e2e installs the peers and
 // runs them. Beside the commands of testscript a story has those of the test files here: registry, dockerd, vault, notary, sigstore,
-// server, eventually, offline, layout, ca, digest, capture, exits, fill and needs.
+// server, kubernetes, pod, eventually, offline, layout, ca, digest, capture, exits, fill and needs.
 package e2e

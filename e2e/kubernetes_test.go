@@ -22,26 +22,25 @@ type kubernetes struct {
 
 // cmdKubernetes is
 //
-//	kubernetes start    an API server; $KUBECONFIG is an administrator's
+//	kubernetes start [FLAG...]  an API server; $KUBECONFIG is an administrator's
 //	kubernetes account NAMESPACE NAME FILE
-//	                    a kubeconfig of a service account
-//	kubernetes images   every field of its schema that holds an image is one that the point looks at
+//	                            a kubeconfig of a service account
+//	kubernetes images           every field of its schema that holds an image is one that the point looks at
 func cmdKubernetes(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "kubernetes", neg)
 	switch {
-	case len(args) == 1 && args[0] == "start":
-		worldOf(ts).kubernetes = newKubernetes(ts)
+	case len(args) >= 1 && args[0] == "start":
+		worldOf(ts).kubernetes = newKubernetes(ts, args[1:]...)
 	case len(args) == 4 && args[0] == "account":
-		ts.Check(ts.Exec("kubectl", "create", "token", args[2], "--namespace", args[1]))
-		worldOf(ts).kubernetes.kubeconfig(strings.TrimSpace(ts.ReadFile("stdout")), args[3])
+		worldOf(ts).kubernetes.account(args[1], args[2], args[3])
 	case len(args) == 1 && args[0] == "images":
 		worldOf(ts).kubernetes.everyImage()
 	default:
-		ts.Fatalf("usage: kubernetes start | account NAMESPACE NAME FILE | images")
+		ts.Fatalf("usage: kubernetes start [FLAG...] | account NAMESPACE NAME FILE | images")
 	}
 }
 
-func newKubernetes(ts *testscript.TestScript) *kubernetes {
+func newKubernetes(ts *testscript.TestScript, flags ...string) *kubernetes {
 	ports, err := freePorts(3)
 	ts.Check(err)
 	store := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
@@ -54,18 +53,24 @@ func newKubernetes(ts *testscript.TestScript) *kubernetes {
 	ts.Check(ts.Exec("openssl", "genrsa", "-out", "sa.key", "2048"))
 	k := &kubernetes{ts: ts, url: fmt.Sprintf("https://localhost:%d", ports[2]), token: "administrator"}
 	ts.Check(os.WriteFile(ts.MkAbs("tokens.csv"), []byte(k.token+`,admin,1,"system:masters"`+"\n"), 0o600))
-	server := start(ts, "apiserver.log", "kube-apiserver", "--etcd-servers="+store, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
-		"--advertise-address=127.0.0.1", "--tls-cert-file="+ts.MkAbs("kube-tls.pem"), "--tls-private-key-file="+ts.MkAbs("kube-tls.key"),
-		"--token-auth-file="+ts.MkAbs("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
-		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+ts.MkAbs("sa.key"),
-		"--service-account-signing-key-file="+ts.MkAbs("sa.key"),
+	server := start(ts, "apiserver.log", "kube-apiserver", append([]string{"--etcd-servers=" + store, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
+		"--advertise-address=127.0.0.1", "--tls-cert-file=" + ts.MkAbs("kube-tls.pem"), "--tls-private-key-file=" + ts.MkAbs("kube-tls.key"),
+		"--token-auth-file=" + ts.MkAbs("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
+		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=" + ts.MkAbs("sa.key"),
+		"--service-account-signing-key-file=" + ts.MkAbs("sa.key"),
 		// There is no controller that makes service accounts.
-		"--disable-admission-plugins=ServiceAccount")
+		"--disable-admission-plugins=ServiceAccount"}, flags...)...)
 	ts.Check(server.await(func() error { return healthy(k.url+"/readyz", k.token) }))
 	worldOf(ts).servers["apiserver"] = server
 	k.kubeconfig(k.token, "kubeconfig")
 	k.ts.Setenv("KUBECONFIG", k.ts.MkAbs("kubeconfig"))
 	return k
+}
+
+// account writes a kubeconfig with the rights of a service account, and no more.
+func (k *kubernetes) account(namespace, name, file string) {
+	k.ts.Check(k.ts.Exec("kubectl", "create", "token", name, "--namespace", namespace))
+	k.kubeconfig(strings.TrimSpace(k.ts.ReadFile("stdout")), file)
 }
 
 // kubeconfig writes a file for whoever has a token.

@@ -48,6 +48,7 @@ func TestStories(t *testing.T) {
 			"needs":       cmdNeeds,
 			"notary":      cmdNotary,
 			"offline":     cmdOffline,
+			"pod":         cmdPod,
 			"registry":    cmdRegistry,
 			"resources":   cmdResources,
 			"server":      cmdServer,
@@ -84,6 +85,7 @@ func setup(env *testscript.Env, bin string, shared *sigstore) error {
 	docker := filepath.Join(env.WorkDir, "docker-config")
 	env.Setenv("PATH", strings.Join([]string{bin, shared.bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
 	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("CHART", filepath.Join(filepath.Dir(bin), "deploy", "helm", "assay"))
 	env.Setenv("EXAMPLES", filepath.Join(filepath.Dir(bin), "examples"))
 	env.Setenv("DOCKER_CONFIG", docker)
 	env.Setenv("NO_COLOR", "1")

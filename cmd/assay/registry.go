@@ -22,6 +22,10 @@ type registryOptions struct {
 	keychains    []string
 	trace        func(ctx context.Context, method, url string) (context.Context, func(int, error)) // nil: nobody is told of requests
 	guarded      bool                                                                              // loopback registries need settings that allow them: others name the images
+
+	// more adds settings from elsewhere to those of the file; nil: there are none.
+	more          func(*reading, []registry.Settings) ([]registry.Settings, error)
+	skipTLSVerify bool // of all hosts without a CA of their own
 }
 
 // registryFlags adds the flags about registries to a command.
@@ -55,18 +59,25 @@ func (o *registryOptions) clientOf(r *reading) (*registry.Client, error) {
 		}
 		anchor(file.Registries, filepath.Dir(o.settings))
 	}
+	if o.more != nil {
+		var err error
+		if file.Registries, err = o.more(r, file.Registries); err != nil {
+			return nil, usageError("%w", err)
+		}
+	}
 	o.note(r, file.Registries)
 	keychains, err := cloud.Open(o.keychains...)
 	if err != nil {
 		return nil, usageError("--%w", err)
 	}
 	client, err := registry.New(registry.Config{
-		Keychains:    keychains,
-		Registries:   file.Registries,
-		DockerConfig: o.dockerFolder(),
-		LoopbackHTTP: !o.guarded,
-		UserAgent:    "assay/" + versionText(),
-		Trace:        o.trace,
+		Keychains:             keychains,
+		Registries:            file.Registries,
+		DockerConfig:          o.dockerFolder(),
+		LoopbackHTTP:          !o.guarded,
+		UserAgent:             "assay/" + versionText(),
+		Trace:                 o.trace,
+		InsecureSkipTLSVerify: o.skipTLSVerify,
 	})
 	if err != nil {
 		return nil, usageError("%w", err)

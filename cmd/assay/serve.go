@@ -121,6 +121,9 @@ type server struct {
 	inFlight atomic.Int64
 	tracing  *tracing // nil: none
 
+	// unchecked says that TLS certificates of registries are not checked, which is counted.
+	unchecked bool
+
 	// point is what the point decides with: its verdicts are logged and counted.
 	point *enforce.Point
 }
@@ -209,6 +212,9 @@ func policyWarnings(policies []*policy.Policy) []string {
 // record logs a verdict as one line, and counts it.
 func (s *server) record(o *enforce.Occasion, req engine.Request, v *engine.Verdict) {
 	s.metrics.observe(v)
+	if s.unchecked && v.Allowed {
+		s.metrics.weakened.WithLabelValues(diaSkipVerify).Inc()
+	}
 	level := slog.LevelInfo
 	if m := enforce.Of(v); m == enforce.CannotTell || m == enforce.Bug {
 		level = slog.LevelWarn

@@ -31,6 +31,7 @@ type serveKubernetesOptions struct {
 	dia          bool
 	events       bool
 	resources    bool
+	before       predecessors
 	ownNamespace string // empty: not in a pod
 	service      string
 	webhook      string // the name of the webhook configurations
@@ -77,6 +78,7 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	o.serveOptions = a.serveFlags(cmd, ":8443")
+	o.before.flags(a, cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached (default: the pod's service account)")
 	f.BoolVar(&o.resources, "policy-resources", false, "let the TrustPolicy and NamespaceTrustPolicy objects of the cluster decide, beside --policy")
@@ -94,14 +96,18 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	o.state = clusterStateFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
-		return a.serveKubernetes(cmd.Context(), o)
+		return a.serveKubernetes(cmd, o)
 	}
 	registerWords(cmd, "pin", string(kubernetes.PinPods), string(kubernetes.PinAll), string(kubernetes.PinNever))
 	return cmd
 }
 
-func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) error {
-	o.otherPolicies = o.resources
+func (a *app) serveKubernetes(cmd *cobra.Command, o *serveKubernetesOptions) error {
+	ctx := cmd.Context()
+	if err := o.before.read(a, cmd, o); err != nil {
+		return err
+	}
+	o.otherPolicies = o.otherPolicies || o.resources
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -116,6 +122,9 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	o.state.store(a, o.serveOptions)
 	s, err := a.newServer("kubernetes", o.serveOptions)
 	if err != nil {
+		return err
+	}
+	if err := o.before.obey(s); err != nil {
 		return err
 	}
 	api, err := cluster.Open(o.kubeconfig, s.log)
