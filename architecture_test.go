@@ -68,6 +68,8 @@ var house = map[string]row{
 	"sign/vault":                 {may: []string{"image", "trust", "trust/certificate", "sign"}, owns: []string{"github.com/hashicorp/vault/api"}},
 	"cmd/assay":                  {may: []string{"*"}, owns: []string{"github.com/spf13", "github.com/jedib0t/go-pretty", "golang.org/x/term", "github.com/prometheus/client_golang"}},
 	"e2e":                        {},
+	"e2e/hello":                  {},
+	"e2e/node":                   {},
 	"examples":                   {},
 	"tools/benchratio":           {},
 	"tools/mutants":              {},
