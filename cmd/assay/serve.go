@@ -47,6 +47,9 @@ type serveOptions struct {
 	plainHTTP  bool
 	timeout    time.Duration
 	drainDelay time.Duration
+
+	// otherPolicies says that policies come from somewhere else as well, so that --policy may be left out.
+	otherPolicies bool
 }
 
 // serveFlags adds the flags that all servers share; listen is the default of --listen.
@@ -71,7 +74,7 @@ func (a *app) serveFlags(cmd *cobra.Command, listen string) *serveOptions {
 // check refuses command lines that leave a question of safety open.
 func (o *serveOptions) check() error {
 	switch {
-	case len(o.policies) == 0:
+	case len(o.policies) == 0 && !o.otherPolicies:
 		return withHint(usageError("no policy: nobody's word would count"), "--policy names a file or a folder")
 	case (o.cert == "") != (o.key == ""):
 		return usageError("--tls-cert and --tls-key go together")
@@ -99,6 +102,7 @@ type server struct {
 	source   *currentClient
 	keeper   *material.Keeper
 	engine   *engine.Engine
+	policies *policySet
 	identity *tlsIdentity
 	watches  []*watched
 	ready    readiness
@@ -119,8 +123,14 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	if err := s.watch("registries", s.loadRegistries); err != nil {
 		return nil, err
 	}
-	if err := s.watch("policies", s.loadPolicies); err != nil {
+	if s.engine, err = a.makeEngine(nil, peers{source: s.source, keeper: s.keeper, seen: a.seenIn(o.stateDir), timeout: o.timeout}); err != nil {
 		return nil, err
+	}
+	s.policies = &policySet{engine: s.engine, log: s.log}
+	if len(o.policies) > 0 {
+		if err := s.policySource("policies", o.readPolicies); err != nil {
+			return nil, err
+		}
 	}
 	if o.cert != "" {
 		s.identity = &tlsIdentity{options: o, now: a.now}
@@ -130,35 +140,6 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	}
 	s.point = &enforce.Point{Decider: s.engine, Timeout: o.timeout, Record: s.record}
 	return s, nil
-}
-
-// loadPolicies puts the policies in force, all of them or none.
-func (s *server) loadPolicies(r *reading) error {
-	files, err := r.list(s.options.policies)
-	if err != nil {
-		return err
-	}
-	policies, err := readPolicies(files, r.file)
-	if err != nil {
-		return err
-	}
-	if s.engine == nil {
-		s.engine, err = s.app.makeEngine(policies, peers{
-			source: s.source, keeper: s.keeper, seen: s.app.seenIn(s.options.stateDir), timeout: s.options.timeout,
-		})
-	} else {
-		err = s.engine.Use(policies)
-	}
-	if err != nil {
-		return err
-	}
-	for _, p := range policies {
-		s.log.Info("policy in force", "policy", p.Name, "mode", p.Mode.String(), "hash", p.Hash())
-	}
-	for _, w := range append(policyWarnings(policies), s.engine.Warnings()...) {
-		s.log.Warn("policy", "warning", enforce.Plain(w))
-	}
-	return nil
 }
 
 // loadRegistries makes the client of registries anew. Requests under way end with the old one.

@@ -1,0 +1,84 @@
+{{- /* What a schema cannot say. Each failure names the values and what to do. */ -}}
+{{- define "assay.check" -}}
+{{- $v := .Values -}}
+{{- if not (or $v.policies $v.repositories $v.attestor_ca $v.policyResources.alone) -}}
+{{- fail "no policy: nobody's word would count, and every image in scope would be denied. Set one of attestor_ca (the CA of DIA), repositories (of container-signature-enforcer) or policies (docs/reference/policy.md); or policyResources.alone: true if somebody else applies TrustPolicy objects" -}}
+{{- end -}}
+{{- if and $v.policyResources.alone $v.policies -}}
+{{- fail "policyResources.alone beside policies: choose one" -}}
+{{- end -}}
+{{- if and (not $v.policyResources.enabled) (or $v.policyResources.alone (and $v.policies (eq $v.policyDelivery "objects"))) -}}
+{{- fail "policyResources.enabled is false, and policies would come as objects that nobody reads" -}}
+{{- end -}}
+{{- range $name, $_ := $v.policyFiles -}}
+{{- if or (hasSuffix ".yaml" $name) (hasSuffix ".yml" $name) -}}
+{{- fail (printf "policyFiles.%s: would be read as a policy; give it another ending" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if $v.attestor_ca -}}
+{{- if not (contains "-----BEGIN CERTIFICATE-----" (include "assay.pem" $v.attestor_ca)) -}}
+{{- fail "attestor_ca: no certificate in PEM, nor base64 of one" -}}
+{{- end -}}
+{{- end -}}
+{{- if ge (int $v.decisionTimeoutSeconds) (int $v.webhooks.timeoutSeconds) -}}
+{{- fail "decisionTimeoutSeconds must be less than webhooks.timeoutSeconds: else the API server gives up before Assay says what it could not tell" -}}
+{{- end -}}
+{{- if and $v.registries.existingSecret (or $v.registries.settings $v.registries.files) -}}
+{{- fail "registries.existingSecret beside registries.settings or registries.files: choose one" -}}
+{{- end -}}
+{{- if hasKey $v.registries.files "registries.yaml" -}}
+{{- fail "registries.files: registries.yaml is made of registries.settings" -}}
+{{- end -}}
+{{- if and $v.registries.files (not $v.registries.settings) -}}
+{{- fail "registries.files without registries.settings: nothing would name them" -}}
+{{- end -}}
+{{- $keys := list -}}
+{{- range $v.scope.optIn -}}
+{{- if has .key $keys -}}{{- fail (printf "scope.optIn: the key %s a second time" .key) -}}{{- end -}}
+{{- $keys = append $keys .key -}}
+{{- end -}}
+{{- if and (eq (include "assay.scopeMode" .) "optIn") (not $v.scope.optIn) -}}
+{{- fail "scope.optIn is empty: no namespace could be in scope" -}}
+{{- end -}}
+{{- include "assay.checkCertificates" . -}}
+{{- include "assay.checkEnv" . -}}
+{{- include "assay.checkImage" . -}}
+{{- end -}}
+
+{{- define "assay.checkCertificates" -}}
+{{- $c := include "assay.certificates" . | fromYaml -}}
+{{- if and (eq $c.mode "secret") (not $c.secretName) -}}
+{{- fail "certificates.mode is secret: certificates.secretName names the Secret with tls.crt and tls.key" -}}
+{{- end -}}
+{{- if and (eq $c.mode "certManager") (not $c.issuer.name) $c.noOwnIssuer -}}
+{{- fail "webhookTLS.generateSelfSigned is false: webhookTLS.issuer names who issues the certificate" -}}
+{{- end -}}
+{{- if and (eq $c.mode "own") $c.noOwnIssuer -}}
+{{- fail "webhookTLS: neither useCertManager nor generateSelfSigned: webhookTLS.secretName names the Secret with tls.crt and tls.key" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "assay.checkEnv" -}}
+{{- $env := include "assay.env" . | fromYaml -}}
+{{- range $name, $value := $env -}}
+{{- if eq $name "DIAWH_ATTESTOR_CA_CERT" -}}
+{{- fail "env.DIAWH_ATTESTOR_CA_CERT: the chart mounts the CA itself; give its content as attestor_ca" -}}
+{{- else if or (eq $name "DIAWH_TLS_CERT") (eq $name "DIAWH_TLS_KEY") -}}
+{{- fail (printf "env.%s: the chart mounts the certificate itself; name its Secret by certificates.secretName" $name) -}}
+{{- else if and (eq $name "DIAWH_PROTOCOL") (ne $value "https") -}}
+{{- fail "env.DIAWH_PROTOCOL: the API server calls webhooks over https only; leave it out" -}}
+{{- else if and (eq $name "DIAWH_PORT") (not (regexMatch "^[1-9][0-9]{0,4}$" $value)) -}}
+{{- fail (printf "env.DIAWH_PORT: %q is no port" $value) -}}
+{{- else if and (hasPrefix "DIAWH_" $name) (not (has $name (list "DIAWH_PROTOCOL" "DIAWH_PORT" "DIAWH_CORS" "DIAWH_REGISTRY_SKIP_VERIFY"))) -}}
+{{- fail (printf "env.%s: DIA has no such setting; there are DIAWH_PORT, DIAWH_PROTOCOL, DIAWH_CORS, DIAWH_REGISTRY_SKIP_VERIFY and DIGEST_SLICE" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* A predecessor's own image would be run with arguments that it does not know. */ -}}
+{{- define "assay.checkImage" -}}
+{{- $name := include "assay.image" . | splitList "/" | last -}}
+{{- if regexMatch "^(diawh|dia-webhook|dia-wh|opa-notary-connector|container-signature-enforcer)([:@-]|$)" $name -}}
+{{- fail (printf "image: %s is the program that Assay takes the place of; remove the value, or name Assay's image" $name) -}}
+{{- end -}}
+{{- end -}}
