@@ -41,7 +41,7 @@ func newLink() (*link, error) {
 		}
 		return l, errors.Join(ip("address", "add", l.host().String()+"/30", "dev", l.name), ip("link", "set", l.name, "up"))
 	}
-	return nil, fmt.Errorf("no interface %s0 to %s%d is free: %w", linkPrefix, linkPrefix, maxLinks-1, last)
+	return nil, fmt.Errorf("%w: no interface %s0 to %s%d can be made: %w", errUnable, linkPrefix, linkPrefix, maxLinks-1, last)
 }
 
 // give moves the other end to a process's network.

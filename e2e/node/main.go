@@ -7,7 +7,8 @@
 //	node peer start|stop|kill NAME FOLDER
 //	                               one of its programs: registry, notary-server, dockerd, kubelet, …
 //
-// It needs root. All its programs live in namespaces of their own (processes, mounts, network), and what they write is in memory, so
+// It needs root, the rights to make control groups, mounts and interfaces, and the peers of e2e/peers/install; where one of these is
+// missing the exit code is 69. All its programs live in namespaces of their own (processes, mounts, network), and what they write is in memory, so
 // that it can be started several times on one machine and nothing of it stays when it ends, however it ends: no process, mount,
 // interface or firewall rule; control groups that a killed one left behind are removed by the next. What a host sees of it is FOLDER,
 // the control group /assayN, and the interface assayN, through which all of the following can be reached:
@@ -24,6 +25,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -40,11 +42,22 @@ const usage = `usage:
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintf(os.Stderr, "node: %v\n", err)
-		os.Exit(1)
+	err := run(ctx, os.Args[1:])
+	if err == nil {
+		return
 	}
+	fmt.Fprintf(os.Stderr, "node: %v\n", err)
+	if errors.Is(err, errUnable) {
+		os.Exit(exitUnable)
+	}
+	os.Exit(1)
 }
+
+// errUnable is that this machine lacks the rights or the programs for a cluster.
+var errUnable = errors.New("a cluster cannot run here")
+
+// exitUnable is the exit code for it, EX_UNAVAILABLE of sysexits.h.
+const exitUnable = 69
 
 // pause is the verb of a container that only holds a pod's namespaces.
 const pause = "pause"

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,7 +57,7 @@ func start(ctx context.Context, folder string) error {
 	}
 	group := controlGroup(link.name)
 	if err := group.create(); err != nil {
-		return err
+		return errors.Join(denied(err), group.remove())
 	}
 	err = contain(ctx, link, folder)
 	_ = os.Remove(filepath.Join(folder, readyFile))
@@ -81,14 +82,22 @@ func furnish(folder string) error {
 // able says what is missing for a cluster.
 func able() error {
 	if os.Geteuid() != 0 {
-		return errors.New("a cluster needs root: control groups, mounts and network interfaces are made")
+		return fmt.Errorf("%w: root is needed, for control groups, mounts and network interfaces", errUnable)
 	}
 	for _, program := range append(programs(), "ip", "iptables", "runc") {
 		if _, err := lookPath(program); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errUnable, err)
 		}
 	}
 	return nil
+}
+
+// denied is errUnable where the kernel, asked for what a cluster is made of, says that this process may not.
+func denied(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: %w", errUnable, err)
+	}
+	return err
 }
 
 // contain runs the first process of the namespaces. Everything in them ends with it, and it ends with this one.
@@ -109,7 +118,7 @@ func contain(ctx context.Context, link *link, folder string) error {
 		Pdeathsig:  syscall.SIGKILL,
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("namespaces: %w", err)
+		return fmt.Errorf("namespaces: %w", denied(err))
 	}
 	if err := link.give(cmd.Process.Pid); err != nil {
 		_ = cmd.Process.Kill()
@@ -168,10 +177,22 @@ func detach(ctx context.Context, folder string) error {
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 			return errors.Join(ctx.Err(), <-ended)
 		case err := <-ended:
-			text, _ := os.ReadFile(log.Name()) // the error below is the one that counts
-			return fmt.Errorf("%w:\n%s", err, text)
+			return failure(err, log.Name())
 		}
 	}
+}
+
+// failure is why a detached cluster ended: what it said, and whether that was because it cannot run here.
+func failure(ended error, log string) error {
+	text, err := os.ReadFile(log)
+	if err != nil {
+		return errors.Join(ended, err)
+	}
+	var exit *exec.ExitError
+	if errors.As(ended, &exit) && exit.ExitCode() == exitUnable {
+		ended = errUnable
+	}
+	return fmt.Errorf("%w:\n%s", ended, text)
 }
 
 // stop ends the cluster of a folder and waits until nothing of it is left. One that does not run is no error.
