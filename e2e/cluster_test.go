@@ -23,6 +23,10 @@ const clusterWithin = 3 * time.Minute
 // clusterUnable is the exit code of e2e/node where the rights or the programs are missing.
 const clusterUnable = 69
 
+// localCluster is the variable that names the folder of a cluster that runs already, by make local-start and local-push, and stays: to
+// write a story, or to look at what it left.
+const localCluster = "ASSAY_E2E_CLUSTER"
+
 // TestCluster runs the stories about pods. They share one cluster of one node, in which Assay is installed by its chart, and so run one
 // after another, in the order of their names.
 func TestCluster(t *testing.T) {
@@ -65,6 +69,11 @@ type sharedCluster struct {
 
 // newCluster returns a cluster that has not started, and ends it with the test.
 func newCluster(t *testing.T) *sharedCluster {
+	if folder := os.Getenv(localCluster); folder != "" {
+		c := &sharedCluster{folder: folder}
+		c.start = sync.OnceValue(c.describe)
+		return c
+	}
 	// A short name: sockets are in it.
 	folder, err := os.MkdirTemp("", "assay")
 	if err != nil {
@@ -104,6 +113,11 @@ func (c *sharedCluster) startAll() error {
 			return err
 		}
 	}
+	return c.describe()
+}
+
+// describe reads what stories need to know.
+func (c *sharedCluster) describe() error {
 	text, err := os.ReadFile(filepath.Join(c.folder, "cluster", "env"))
 	if err != nil {
 		return err
@@ -112,7 +126,7 @@ func (c *sharedCluster) startAll() error {
 	if err != nil {
 		return err
 	}
-	c.env = append(strings.Fields(string(text)), "LOCAL="+c.folder, "CHART="+chart, "NODE="+filepath.Join(c.folder, "bin", "node"))
+	c.env = append(strings.Fields(string(text)), "NODE_FOLDER="+filepath.Join(c.folder, "cluster"), "LOCAL="+c.folder, "CHART="+chart, "NODE="+filepath.Join(c.folder, "bin", "node"))
 	return nil
 }
 
