@@ -22,21 +22,21 @@ type kubernetes struct {
 
 // cmdKubernetes is
 //
-//	kubernetes start    an API server; $KUBECONFIG is an administrator's
-//	kubernetes images   every field of its schema that holds an image is one that the point looks at
+//	kubernetes start [FLAG...]  an API server; $KUBECONFIG is an administrator's
+//	kubernetes images           every field of its schema that holds an image is one that the point looks at
 func cmdKubernetes(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "kubernetes", neg)
 	switch {
-	case len(args) == 1 && args[0] == "start":
-		worldOf(ts).kubernetes = newKubernetes(ts)
+	case len(args) >= 1 && args[0] == "start":
+		worldOf(ts).kubernetes = newKubernetes(ts, args[1:]...)
 	case len(args) == 1 && args[0] == "images":
 		worldOf(ts).kubernetes.everyImage()
 	default:
-		ts.Fatalf("usage: kubernetes start | images")
+		ts.Fatalf("usage: kubernetes start [FLAG...] | images")
 	}
 }
 
-func newKubernetes(ts *testscript.TestScript) *kubernetes {
+func newKubernetes(ts *testscript.TestScript, flags ...string) *kubernetes {
 	ports, err := freePorts(3)
 	ts.Check(err)
 	store := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
@@ -49,13 +49,13 @@ func newKubernetes(ts *testscript.TestScript) *kubernetes {
 	ts.Check(ts.Exec("openssl", "genrsa", "-out", "sa.key", "2048"))
 	k := &kubernetes{ts: ts, url: fmt.Sprintf("https://localhost:%d", ports[2]), token: "administrator"}
 	ts.Check(os.WriteFile(ts.MkAbs("tokens.csv"), []byte(k.token+`,admin,1,"system:masters"`+"\n"), 0o600))
-	server := start(ts, "apiserver.log", "kube-apiserver", "--etcd-servers="+store, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
-		"--advertise-address=127.0.0.1", "--tls-cert-file="+ts.MkAbs("kube-tls.pem"), "--tls-private-key-file="+ts.MkAbs("kube-tls.key"),
-		"--token-auth-file="+ts.MkAbs("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
-		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+ts.MkAbs("sa.key"),
-		"--service-account-signing-key-file="+ts.MkAbs("sa.key"),
+	server := start(ts, "apiserver.log", "kube-apiserver", append([]string{"--etcd-servers=" + store, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
+		"--advertise-address=127.0.0.1", "--tls-cert-file=" + ts.MkAbs("kube-tls.pem"), "--tls-private-key-file=" + ts.MkAbs("kube-tls.key"),
+		"--token-auth-file=" + ts.MkAbs("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
+		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=" + ts.MkAbs("sa.key"),
+		"--service-account-signing-key-file=" + ts.MkAbs("sa.key"),
 		// There is no controller that makes service accounts.
-		"--disable-admission-plugins=ServiceAccount")
+		"--disable-admission-plugins=ServiceAccount"}, flags...)...)
 	ts.Check(server.await(func() error { return healthy(k.url+"/readyz", k.token) }))
 	k.kubeconfig()
 	return k

@@ -53,6 +53,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"needs":       cmdNeeds,
 		"notary":      cmdNotary,
 		"offline":     cmdOffline,
+		"pod":         cmdPod,
 		"registry":    cmdRegistry,
 		"server":      cmdServer,
 		"sigstore":    cmdSigstore,
@@ -83,6 +84,7 @@ func setup(env *testscript.Env, bin string, shared *sigstore) error {
 	docker := filepath.Join(env.WorkDir, "docker-config")
 	env.Setenv("PATH", strings.Join([]string{bin, shared.bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
 	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("CHART", filepath.Join(filepath.Dir(bin), "deploy", "helm", "assay"))
 	env.Setenv("EXAMPLES", filepath.Join(filepath.Dir(bin), "examples"))
 	env.Setenv("DOCKER_CONFIG", docker)
 	env.Setenv("NO_COLOR", "1")

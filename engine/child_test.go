@@ -33,8 +33,8 @@ func TestIndexes(t *testing.T) {
 		w.use(simple)
 		index, _ := w.index("app/multi", "1", platforms...)
 		w.sign(w.right, index)
-		if v := w.want(w.server.Host()+"/app/multi:1", engine.Allowed); v.Digest != index.Digest() || !strings.HasSuffix(v.Pin, index.Digest().String()) {
-			t.Errorf("got digest %s, pin %s; want %s", v.Digest, v.Pin, index.Digest())
+		if v := w.want(w.server.Host()+"/app/multi:1", engine.Allowed); v.Digest != index.Digest() || !strings.HasSuffix(v.Pin, index.Digest().String()) || v.Child {
+			t.Errorf("got digest %s, pin %s, child %v; want %s", v.Digest, v.Pin, v.Child, index.Digest())
 		}
 	})
 	t.Run("DIA-18 a child that is vouched for is pinned where the rule names its platform", func(t *testing.T) {
@@ -44,10 +44,12 @@ func TestIndexes(t *testing.T) {
 		child := children["linux/amd64"]
 		w.sign(w.right, child)
 		v := w.want(w.server.Host()+"/app/multi:1", engine.Allowed)
-		if v.Digest != child.Digest() || !strings.HasSuffix(v.Pin, child.Digest().String()) {
-			t.Errorf("got digest %s, pin %s; want %s", v.Digest, v.Pin, child.Digest())
+		if v.Digest != child.Digest() || !strings.HasSuffix(v.Pin, child.Digest().String()) || !v.Child {
+			t.Errorf("got digest %s, pin %s, child %v; want %s", v.Digest, v.Pin, v.Child, child.Digest())
 		}
-		w.want(child.String(), engine.Allowed)
+		if v := w.want(child.String(), engine.Allowed); v.Child {
+			t.Error("an image that was asked for by its own digest is called a child")
+		}
 		w.use(simple)
 		w.want(w.server.Host()+"/app/multi:1", engine.Denied)
 	})

@@ -23,14 +23,14 @@ func rank(o Outcome) int {
 }
 
 // combine makes one verdict: the decision shown first is the worst that stops the image, or else the worst of all. A policy without an
-// opinion does not count, but one must have an opinion.
-func (q *question) combine(opinions []opinion) Verdict {
+// opinion does not count, but one must have an opinion. One of a namespace counts only where it stops the image.
+func (q *question) combine(opinions []opinion, unheard *planned) Verdict {
 	first, allowed := -1, true
 	for i := range opinions {
 		o := &opinions[i]
 		stops := o.mode == policy.Enforce && o.Outcome != Allowed
 		switch {
-		case o.Outcome == NoOpinion:
+		case !o.counts() && !stops, o.Outcome == NoOpinion:
 		case first < 0, stops && allowed:
 			first, allowed = i, !stops
 		case stops == !allowed && rank(o.Outcome) > rank(opinions[first].Outcome):
@@ -38,7 +38,7 @@ func (q *question) combine(opinions []opinion) Verdict {
 		}
 	}
 	if first < 0 {
-		return Verdict{Decision: Decision{Outcome: Denied, Reason: "no policy speaks about " + q.ref.String()}}
+		return q.silence(unheard)
 	}
 	v := Verdict{Decision: opinions[first].Decision, Allowed: allowed, cause: opinions[first].cause}
 	for i := range opinions {
@@ -99,7 +99,7 @@ func (q *question) settle(v *Verdict, first *opinion, opinions []opinion) {
 		v.deny(o, reason)
 		return
 	}
-	v.Digest = chosen.digest
+	v.Digest, v.Child = chosen.digest, chosen.child
 	if pin && v.Digest != q.ref.Digest() {
 		v.Pin = q.ref.Pinned(v.Digest).String()
 	}

@@ -103,6 +103,7 @@ func compile(policies []*policy.Policy, formats []trust.Format) (*plan, error) {
 		}
 		p.policies = append(p.policies, one)
 	}
+	clusterFirst(p.policies)
 	return p, errors.Join(errs...)
 }
 
@@ -123,8 +124,8 @@ func compileOne(doc *policy.Policy, formats map[string]trust.Format) (*planned, 
 		}
 		p.authorities[a.Name] = newAuthority(p, a, made)
 	}
-	for _, r := range doc.Revoked {
-		revoked, err := newRevocation(doc.File, r)
+	for i, r := range doc.Revoked {
+		revoked, err := newRevocation(doc, i, r)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -146,10 +147,10 @@ func compileOne(doc *policy.Policy, formats map[string]trust.Format) (*planned, 
 func (p *planned) planRules() error {
 	for i := range p.Rules {
 		r := &p.Rules[i]
-		rule := plannedRule{name: fmt.Sprintf("rules[%d] (line %d)", i, r.Line)}
+		rule := plannedRule{name: ruleName(i, r.Line)}
 		if r.Require != nil {
 			if err := p.leaves(r.Require, false, &rule.leaves); err != nil {
-				return fmt.Errorf("%s:%d: %w", p.File, r.Line, err)
+				return fmt.Errorf("%s: %w", p.Place(r.Line), err)
 			}
 			for _, a := range rule.leaves {
 				if a.resolver != nil {
@@ -160,6 +161,14 @@ func (p *planned) planRules() error {
 		p.rules = append(p.rules, rule)
 	}
 	return nil
+}
+
+// ruleName names a rule in verdicts. In an object of a cluster it has no line.
+func ruleName(index, line int) string {
+	if line == 0 {
+		return fmt.Sprintf("rules[%d]", index)
+	}
+	return fmt.Sprintf("rules[%d] (line %d)", index, line)
 }
 
 // leaves collects the authorities of a tree in the order of the document. Below a threshold that counts signers (counted), one proof

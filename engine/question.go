@@ -67,19 +67,14 @@ type opinion struct {
 	cause    error
 }
 
-// decide asks every policy in scope. All that enforce must allow, and at least one must have an opinion.
+// decide asks every policy in scope. All that enforce must allow, and at least one of the cluster must have an opinion.
 func (q *question) decide(p *plan, req Request) Verdict {
 	if o, found := q.outright(p, req); found {
-		return q.combine([]opinion{o})
+		return q.combine([]opinion{o}, nil)
 	}
 	var few [2]opinion
-	opinions := few[:0]
-	for _, one := range p.policies {
-		if one.InScope(req.Request) {
-			opinions = append(opinions, q.ask(one))
-		}
-	}
-	return q.combine(opinions)
+	opinions, unheard := q.opinions(p, req, few[:0])
+	return q.combine(opinions, unheard)
 }
 
 // outright returns the opinion of a policy that denies by the image's name alone, where several policies are asked: no other policy may

@@ -13,17 +13,18 @@ import (
 // revocation is an entry of a policy's revoked list, ready to be compared.
 type revocation struct {
 	policy.Revocation
+	index  int // in the policy
 	issuer trust.DN
 }
 
-func newRevocation(file string, r policy.Revocation) (revocation, error) {
-	made := revocation{Revocation: r}
+func newRevocation(doc *policy.Policy, index int, r policy.Revocation) (revocation, error) {
+	made := revocation{Revocation: r, index: index}
 	if r.Issuer == "" {
 		return made, nil
 	}
 	issuer, err := trust.ParseDN(r.Issuer)
 	if err != nil {
-		return made, fmt.Errorf("%s:%d: spec.revoked: issuer: %w", file, r.Line, err)
+		return made, fmt.Errorf("%s: spec.revoked[%d].issuer: %w", doc.Place(r.Line), index, err)
 	}
 	made.issuer = issuer
 	return made, nil
@@ -35,7 +36,10 @@ func (r *revocation) digestAlone() bool {
 }
 
 func (r *revocation) String() string {
-	if r.Reason == "" {
+	switch {
+	case r.Reason == "" && r.Line == 0:
+		return fmt.Sprintf("revoked (spec.revoked[%d])", r.index)
+	case r.Reason == "":
 		return fmt.Sprintf("revoked (line %d)", r.Line)
 	}
 	return "revoked: " + r.Reason

@@ -66,6 +66,7 @@ type Verdict struct {
 	Canonical string       `json:"canonical,omitempty"` // the same in canonical form
 	Digest    image.Digest `json:"digest,omitzero"`     // what the answer is about; absent if nobody needed it
 	Pin       string       `json:"pin,omitempty"`       // the reference to run in place of the one asked for
+	Child     bool         `json:"child,omitempty"`     // Digest is a child of the index that was asked for, which itself must not run
 	Allowed   bool         `json:"allowed"`             // what a point does: policies that warn or audit do not stop an image
 	Decision               // the decision that made the verdict
 	Also      []Decision   `json:"also,omitempty"` // what further policies in scope decided

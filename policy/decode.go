@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,13 +18,13 @@ import (
 // Known types: string, bool, integers, floats, time.Duration ("90s", "24h", "7d"), time.Time (RFC 3339), encoding.TextUnmarshaler,
 // Section (what stands there is not looked at yet), and slices, maps with string keys, structs and pointers of these. A struct that is a TextUnmarshaler too is read from text or
 // from a mapping. Tags of fields: `yaml:"name"` ("-" leaves the field out), `required:"true"`, `enum:"a,b"`, `min:"1"` (characters,
-// items, or the number itself), `pattern:"…"`, `empty:"true"`, `hint:"…"` (the next step, for messages) and `doc:"…"` (for
+// items, or the number itself), `max:"4096"` (characters), `pattern:"…"`, `empty:"true"`, `hint:"…"` (the next step, for messages) and `doc:"…"` (for
 // Schema). A type with a method Enum() []string takes only these texts.
 //
 // A text, list or mapping that is there and empty is an error wherever a field's tag does not say that empty has a meaning: who writes
 // `subject: ""` wants something checked, and what has no value checks nothing.
 func Decode(name string, data []byte, into any) error {
-	d := &decoder{file: name}
+	d := &decoder{origin: origin{name: name}}
 	if root, fatal := d.load(data); !fatal {
 		d.decode(root, target(into))
 	}
@@ -41,7 +42,7 @@ func target(into any) reflect.Value {
 
 // decoder fills Go values from nodes and collects what is wrong.
 type decoder struct {
-	file   string
+	origin
 	errs   Errors
 	failed map[string]bool // paths with an error at or below them
 	types  map[reflect.Type][]field
@@ -72,14 +73,23 @@ func (d *decoder) place(line, column int, p *path, format string, args ...any) {
 	for at := p; at != nil; at = at.up {
 		d.failed[at.String()] = true
 	}
-	d.errs = append(d.errs, newError(d.file, line, column, p, fmt.Sprintf(format, args...)))
+	d.errs = append(d.errs, d.errorAt(line, column, p, fmt.Sprintf(format, args...)))
 }
 
 // full reports that so much is wrong that nothing more is looked at.
 func (d *decoder) full() bool { return len(d.errs) >= maxErrors }
 
-func newError(file string, line, column int, p *path, text string) Error {
-	e := Error{File: file, Line: max(line, 1), Column: max(column, 1), Path: p.String(), Text: text}
+// origin is where a document comes from.
+type origin struct {
+	name   string
+	object bool // it is an object of a cluster and has no lines
+}
+
+func (o origin) errorAt(line, column int, p *path, text string) Error {
+	e := Error{File: o.name, Path: p.String(), Text: text}
+	if !o.object {
+		e.Line, e.Column = max(line, 1), max(column, 1)
+	}
 	if i := strings.LastIndex(text, "; "); i >= 0 {
 		e.Text, e.Hint = text[:i], text[i+2:]
 	}
@@ -219,6 +229,10 @@ func (d *decoder) constrain(c cursor, v reflect.Value, f *field) {
 		}
 		if v.Len() > 0 && f.pattern != nil && !f.pattern.MatchString(v.String()) {
 			d.fail(c.node, c.path, "%q is malformed; %s", clip(v.String()), f.next("it must match "+f.pattern.String()))
+			return
+		}
+		if n := utf8.RuneCountInString(v.String()); f.max > 0 && n > f.max {
+			d.fail(c.node, c.path, "%d characters, at most %d are allowed; shorten it", n, f.max)
 			return
 		}
 		size = v.Len()

@@ -13,17 +13,21 @@ const maxErrors = 50
 // Error is one thing that is wrong in a document, or worth a warning, and what to do about it.
 type Error struct {
 	File   string // as given to Parse or Decode
-	Line   int    // from 1
-	Column int    // from 1, in characters
+	Line   int    // from 1; 0 in an object of a cluster, which has no lines
+	Column int    // from 1, in characters; 0 where there is no line
 	Path   string // the field: "spec.rules[0].images[1]"; "" for the document
 	Text   string // what is wrong
 	Hint   string // the next step; "" if there is none
 }
 
-// Error returns "file:line:column: path: text; hint".
+// Error returns "file:line:column: path: text; hint", and without a line "file: path: text; hint".
 func (e Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: ", e.File, e.Line, e.Column)
+	b.WriteString(e.File + ": ")
+	if e.Line > 0 {
+		b.Reset()
+		fmt.Fprintf(&b, "%s:%d:%d: ", e.File, e.Line, e.Column)
+	}
 	if e.Path != "" {
 		b.WriteString(e.Path + ": ")
 	}

@@ -14,6 +14,7 @@ type field struct {
 	typ      reflect.Type
 	required bool
 	min      int
+	max      int  // characters; 0: no bound
 	empty    bool // an empty value has a meaning, here and in what is listed here
 	enum     []string
 	pattern  *regexp.Regexp
@@ -64,6 +65,7 @@ func fieldsOf(t reflect.Type) []field {
 		f := field{name: name, index: sf.Index, typ: sf.Type, hint: sf.Tag.Get("hint"), doc: sf.Tag.Get("doc")}
 		f.required = sf.Tag.Get("required") == "true"
 		f.min, _ = strconv.Atoi(sf.Tag.Get("min"))
+		f.max, _ = strconv.Atoi(sf.Tag.Get("max"))
 		f.empty = sf.Tag.Get("empty") == "true"
 		if words := sf.Tag.Get("enum"); words != "" {
 			f.enum = strings.Split(words, ",")

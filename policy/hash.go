@@ -18,7 +18,8 @@ type hash struct {
 }
 
 // Hash returns the SHA-256 in hexadecimal over the document's bytes and the names and contents of all files that its sections have
-// read so far, in whatever order they did. It is the same for the same bytes, and another one for any other.
+// read so far, in whatever order they did. It is the same for the same bytes, and another one for any other. Of an object of a cluster
+// it counts kind, name, namespace and spec in place of the bytes, in whatever order and spacing they come.
 func (p *Policy) Hash() string {
 	h := &p.hash
 	h.mu.Lock()

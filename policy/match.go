@@ -58,7 +58,7 @@ func (m *matcher) match(p *Policy) (*Rule, int, error) {
 		}
 		rule := &p.Rules[next.rule]
 		if !rule.Until.IsZero() && m.query.Now.IsZero() {
-			return nil, -1, fmt.Errorf("%s:%d: rule with an end: %w", p.File, rule.Line, ErrNeedsTime)
+			return nil, -1, fmt.Errorf("%s: rule with an end: %w", p.Place(rule.Line), ErrNeedsTime)
 		}
 		if rule.passed(m.query.Now) {
 			continue
@@ -66,7 +66,7 @@ func (m *matcher) match(p *Policy) (*Rule, int, error) {
 		fits, err := m.fits(rule, next)
 		if err != nil {
 			if errors.Is(err, ErrNeedsTag) {
-				err = fmt.Errorf("%s:%d: rule with a tag or a digest: %w", p.File, rule.Line, err)
+				err = fmt.Errorf("%s: rule with a tag or a digest: %w", p.Place(rule.Line), err)
 			}
 			return nil, -1, err
 		}

@@ -15,31 +15,65 @@ type Source struct {
 	// ReadFile returns the content of a file that a section names, relative to the document's own folder. It should stop reading
 	// behind MaxFile bytes. nil: sections cannot name files.
 	ReadFile func(name string) ([]byte, error)
-	// Object says that Data is an object as the API server of a cluster has it: Name is its kind and name, what only the cluster says about it
-	// (its status, and all of its metadata but its name and namespace) is left out of account, and errors have no line.
+	// Object says that Data is the JSON of an object as the API server of a cluster has it, of at most MaxObject bytes: a TrustPolicy, or a
+	// NamespaceTrustPolicy. Name is then its kind and name. What only the cluster says about it (its status, and all of its metadata but
+	// its name and namespace) is left out of account, also of MaxPolicy and of the policy's hash, and errors have no line.
 	Object bool
 }
 
 // Parse reads one policy document of at most MaxPolicy bytes and checks all of it but the sections of the authorities, which belong
 // to their formats. formats are the names of the formats that there are. The error is Errors: all that is wrong, with positions.
 func Parse(src Source, formats []string) (*Policy, error) {
-	d := &decoder{file: src.Name}
-	root, fatal := d.load(src.Data)
+	d := &decoder{origin: origin{name: src.Name, object: src.Object}}
+	p := &Policy{File: src.Name}
+	root, fatal := d.read(src, p)
 	if fatal || !d.checkKind(root) {
 		return nil, d.errs.sorted()
 	}
-	var w wireDocument
-	d.decode(root, target(&w))
-	p := &Policy{File: src.Name}
-	p.hash.document = sha256.Sum256(src.Data)
+	w := d.document(root)
 	c := &compiler{decoder: d, src: src, formats: formats, policy: p, names: map[string]bool{}, used: map[string]bool{}}
-	c.compile(root, &w)
+	c.compile(root, w)
 	if err := d.errs.sorted(); err != nil {
 		return nil, err
 	}
 	Errors(p.Warnings).sort()
 	p.index = newIndex(p.Rules)
 	return p, nil
+}
+
+// read reads the bytes of a document and notes what identifies them; fatal says that there is nothing to look at.
+func (d *decoder) read(src Source, p *Policy) (root cursor, fatal bool) {
+	if !src.Object {
+		p.hash.document = sha256.Sum256(src.Data)
+		return d.load(src.Data)
+	}
+	root, fatal = d.loadObject(src.Data)
+	if !fatal {
+		p.hash.document, fatal = d.identity(root)
+	}
+	return root, fatal
+}
+
+// document decodes a document of either form.
+func (d *decoder) document(root cursor) *wireDocument {
+	var w wireDocument
+	if !d.object {
+		d.decode(root, target(&w))
+		return &w
+	}
+	var o wireObject
+	d.decode(root, target(&o))
+	w.Kind, w.Spec = o.Kind, o.Spec
+	w.Metadata.Name, w.namespace = o.Metadata.Name, o.Metadata.Namespace
+	return &w
+}
+
+// kinds returns what kinds of document are read.
+func (d *decoder) kinds() []string {
+	if d.object {
+		return []string{kind, namespaceKind}
+	}
+	return []string{kind}
 }
 
 // checkKind looks at what kind of document it is, before the rest of another kind fills the screen with errors.
@@ -50,16 +84,16 @@ func (d *decoder) checkKind(root cursor) bool {
 	}
 	k, found := root.child("kind")
 	switch {
-	case !found || k.node.Value == kind || k.node.Kind != yaml.ScalarNode:
+	case !found || slices.Contains(d.kinds(), k.node.Value) || k.node.Kind != yaml.ScalarNode:
 		return true
 	case k.node.Value == namespaceKind:
 		d.fail(k.node, k.path, "a %s lives in the cluster, in the namespace that it speaks about, and is not read from files; apply it with kubectl, or write kind: %s",
 			namespaceKind, kind)
 		return false
-	case nearest(k.node.Value, []string{kind}) != "":
+	case nearest(k.node.Value, d.kinds()) != "":
 		return true
 	}
-	d.fail(k.node, k.path, "a %q is no policy; write kind: %s", clip(k.node.Value), kind)
+	d.fail(k.node, k.path, "a %q is no policy; write kind: %s", clip(k.node.Value), strings.Join(d.kinds(), " or "))
 	return false
 }
 
@@ -82,10 +116,12 @@ func (c *compiler) compile(root cursor, w *wireDocument) {
 		name := root.field("metadata.name")
 		c.fail(name.node, name.path, "%q is malformed; between two dots stand letters and digits, and '-' inside", clip(p.Name))
 	}
+	c.bind(root, w)
 	if !found {
 		return
 	}
 	c.scope(spec, w.Spec.Scope)
+	c.bindScope(spec)
 	c.authorities(w.Spec.Authorities.list)
 	if rules, found := spec.child("rules"); found && rules.node.Kind == yaml.SequenceNode {
 		for i := range w.Spec.Rules {
@@ -107,7 +143,7 @@ func (c *compiler) compile(root cursor, w *wireDocument) {
 
 func (c *compiler) warn(n *yaml.Node, p *path, text string) {
 	if len(c.policy.Warnings) < maxErrors {
-		c.policy.Warnings = append(c.policy.Warnings, newError(c.file, n.Line, n.Column, p, text))
+		c.policy.Warnings = append(c.policy.Warnings, c.errorAt(n.Line, n.Column, p, text))
 	}
 }
 
@@ -129,7 +165,7 @@ func (c *compiler) authorities(list []wireAuthority) {
 			continue
 		}
 		c.policy.Authorities = append(c.policy.Authorities, Authority{Name: a.name, Format: a.format, Section: &Section{
-			file: c.file, place: a.section, readFile: c.src.ReadFile, hash: &c.policy.hash,
+			origin: c.origin, place: a.section, readFile: c.src.ReadFile, hash: &c.policy.hash,
 		}})
 	}
 }
@@ -151,7 +187,7 @@ func (c *compiler) format(a *wireAuthority) bool {
 		case !slices.Contains(c.formats, f.key.Value):
 			c.fail(f.key, f.path, "unknown format; %s", didYouMean(f.key.Value, "formats are: ", c.formats))
 		case i > 0:
-			c.fail(f.key, f.path, "a second format; make it an authority of its own")
+			c.fail(f.key, f.path, "%s", secondFormat)
 		case f.node.Kind == yaml.ScalarNode && f.node.Tag == "!!null":
 			c.fail(f.at(), f.path, "has no value; write what the format needs")
 		case f.node.Kind != yaml.MappingNode:

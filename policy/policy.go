@@ -5,6 +5,7 @@
 package policy
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/assay-dev/assay/image"
@@ -13,7 +14,7 @@ import (
 // Policy is one policy document, checked. It does not change and is safe for concurrent use.
 type Policy struct {
 	File        string // where it was read from, for messages
-	Name        string
+	Name        string // shown in verdicts; NAMESPACE/NAME of a NamespaceTrustPolicy
 	Namespace   string // of a NamespaceTrustPolicy, which speaks about nothing else; "" for a TrustPolicy
 	Mode        Mode
 	Scope       Scope
@@ -25,6 +26,14 @@ type Policy struct {
 
 	index index
 	hash  hash
+}
+
+// Place returns where a line of p stands, for messages: "file:line", or for an object of a cluster, which has no lines, its name.
+func (p *Policy) Place(line int) string {
+	if line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, line)
 }
 
 // Mode says what becomes of a denial. The zero value enforces.
@@ -74,7 +83,7 @@ type Rule struct {
 	Until    time.Time    // from then on the rule no longer matches; zero: it always does
 	Digest   DigestRule
 	Platform string // "os/arch" or "os/arch/variant": the child of an index that may be vouched for in its place, and is then pinned; "": none
-	Line     int    // where it stands in the file
+	Line     int    // where it stands in the file; 0 in an object of a cluster
 }
 
 // Requirement is a node of the tree of authorities whose word a rule requires: a leaf names an authority, any other node says how

@@ -11,6 +11,19 @@ import (
 
 var authorityName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
 
+// What parser and API server say alike.
+const (
+	noImages        = `a rule without images; add images: ["registry.example/**"]`
+	manyVerbs       = "a rule with %d of require, deny and allow; keep one, and make rules of the others"
+	onlyWithRequire = "means something only beside require; remove it"
+	nothingRevoked  = "says nothing that is revoked; add key, serial and issuer, identity or digest"
+	serialAlone     = "a serial number means something only beside its issuer; add issuer"
+	issuerAlone     = "an issuer without a serial number; add serial, or revoke the issuer by its key"
+	secondFormat    = "a second format; make it an authority of its own"
+
+	namespacesOfNamespace = "a " + namespaceKind + " speaks about its own namespace only; remove it, or write a " + kind
+)
+
 // rule compiles one rule.
 func (c *compiler) rule(at cursor, w *wireRule) Rule {
 	broken := c.hasFailed(at.path)
@@ -41,11 +54,11 @@ func (c *compiler) rule(at cursor, w *wireRule) Rule {
 	}
 	switch {
 	case len(w.Images)+len(w.ImagesRegExp) == 0:
-		c.fail(at.node, at.path, "a rule without images; add images: [\"registry.example/**\"]")
+		c.fail(at.node, at.path, "%s", noImages)
 	case verbs == 0:
 		c.fail(at.node, at.path, "a rule that says neither require, deny nor allow; add one of them")
 	case verbs > 1:
-		c.fail(at.node, at.path, "a rule with %d of require, deny and allow; keep one, and make rules of the others", verbs)
+		c.fail(at.node, at.path, manyVerbs, verbs)
 	}
 	c.digests(at, w, &r)
 	return r
@@ -57,7 +70,7 @@ func (c *compiler) digests(at cursor, w *wireRule, r *Rule) {
 		r.Digest = *w.Digest
 		place, _ := at.child("digest")
 		if w.Require == nil {
-			c.fail(place.at(), place.path, "means something only beside require; remove it")
+			c.fail(place.at(), place.path, "%s", onlyWithRequire)
 		}
 		if r.Digest == InsecureReplaceDigest {
 			c.warn(place.at(), place.path, "a digest that somebody asked for is replaced by another one; use pin unless you need that")
@@ -67,7 +80,7 @@ func (c *compiler) digests(at cursor, w *wireRule, r *Rule) {
 		r.Platform = *w.Platform
 		if w.Require == nil {
 			place, _ := at.child("platform")
-			c.fail(place.at(), place.path, "means something only beside require; remove it")
+			c.fail(place.at(), place.path, "%s", onlyWithRequire)
 		}
 	}
 }
@@ -146,13 +159,13 @@ func (c *compiler) revocation(at cursor, w *wireRevocation) Revocation {
 	}
 	switch {
 	case w.Key == "" && w.Serial == "" && w.Issuer == "" && w.Identity == nil && w.Digest == "":
-		c.fail(at.node, at.path, "says nothing that is revoked; add key, serial and issuer, identity or digest")
+		c.fail(at.node, at.path, "%s", nothingRevoked)
 	case w.Serial != "" && w.Issuer == "":
 		place, _ := at.child("serial")
-		c.fail(place.at(), place.path, "a serial number means something only beside its issuer; add issuer")
+		c.fail(place.at(), place.path, "%s", serialAlone)
 	case w.Serial == "" && w.Issuer != "":
 		place, _ := at.child("issuer")
-		c.fail(place.at(), place.path, "an issuer without a serial number; add serial, or revoke the issuer by its key")
+		c.fail(place.at(), place.path, "%s", issuerAlone)
 	}
 	if w.Digest != "" {
 		r.Digest = image.MustParseDigest(w.Digest) // the pattern of the field is that of a digest

@@ -156,6 +156,9 @@ func parseDuration(s string) (time.Duration, error) {
 	return length + more, nil
 }
 
+// timePattern is the form of what time.RFC3339 reads, but for the calendar.
+const timePattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`
+
 // firstYear is the year of the earliest time that is read. The zero time means "never" in Go, so that year 1 must not be written.
 const firstYear = 1970
 

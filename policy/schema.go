@@ -61,7 +61,7 @@ func (s *schemer) of(t reflect.Type) object {
 	case *wireRequire:
 		return s.requirement()
 	case *time.Time:
-		return object{"type": "string", "format": "date-time", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`}
+		return object{"type": "string", "format": "date-time", "pattern": timePattern}
 	case *time.Duration:
 		return object{"type": "string", "minLength": 1, "pattern": durationPattern}
 	case encoding.TextUnmarshaler:
@@ -143,6 +143,9 @@ func (s *schemer) field(f field) object {
 	}
 	if f.pattern != nil {
 		o["pattern"] = f.pattern.String()
+	}
+	if f.max > 0 {
+		o["maxLength"] = f.max
 	}
 	if f.min > 0 {
 		switch o["type"] {

@@ -47,6 +47,9 @@ func (p *Policy) InScope(r Request) bool {
 	if len(p.Scope.Points) > 0 && !slices.Contains(p.Scope.Points, r.Point) {
 		return false
 	}
+	if p.Namespace != "" && (!r.HasNamespace || r.Namespace != p.Namespace) {
+		return false
+	}
 	n := p.Scope.Namespaces
 	if n == nil {
 		return true

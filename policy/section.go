@@ -14,7 +14,7 @@ const MaxFile = 10 << 20
 // Section is a part of a document that is decoded by its owner: what one authority's format sees of a policy, or a document that is no
 // policy. It can be decoded and pointed at. It is safe for concurrent use.
 type Section struct {
-	file     string
+	origin
 	place    cursor
 	readFile func(name string) ([]byte, error)
 	hash     *hash
@@ -23,20 +23,20 @@ type Section struct {
 // Document reads one document of at most MaxPolicy bytes that is no policy, such as another program's configuration, as strictly as one.
 // The error is Errors; name stands for the file in them.
 func Document(name string, data []byte) (*Section, error) {
-	d := &decoder{file: name}
+	d := &decoder{origin: origin{name: name}}
 	root, _ := d.load(data)
 	if err := d.errs.sorted(); err != nil {
 		return nil, err
 	}
-	return &Section{file: name, place: root}, nil
+	return &Section{origin: d.origin, place: root}, nil
 }
 
 // decodeNode makes s the section at c, for fields whose owner decodes them later.
-func (s *Section) decodeNode(d *decoder, c cursor) { *s = Section{file: d.file, place: c} }
+func (s *Section) decodeNode(d *decoder, c cursor) { *s = Section{origin: d.origin, place: c} }
 
 // Decode fills into, a pointer to a struct, by the rules of the function Decode. The error is Errors.
 func (s *Section) Decode(into any) error {
-	d := &decoder{file: s.file}
+	d := &decoder{origin: s.origin}
 	d.decode(s.place, target(into))
 	return d.errs.sorted()
 }
@@ -51,14 +51,14 @@ func (s *Section) Errorf(field, format string, args ...any) error {
 	if at.Kind != yaml.ScalarNode || at.Tag == "!!null" {
 		at = c.at()
 	}
-	e := newError(s.file, at.Line, at.Column, c.path, err.Error())
+	e := s.errorAt(at.Line, at.Column, c.path, err.Error())
 	if cause := errors.Unwrap(err); cause != nil {
 		return &located{where: e, cause: cause}
 	}
 	return e
 }
 
-// Line returns the line of a field, given as for Errorf; if it is not there, that of the nearest place above it.
+// Line returns the line of a field, given as for Errorf; if it is not there, that of the nearest place above it, and 0 in an object of a cluster.
 func (s *Section) Line(field string) int { return s.place.field(field).at().Line }
 
 // Respell gives keys that differ from one of the known ones in upper and lower case only that one's spelling, wherever they stand in s:
@@ -69,7 +69,7 @@ func (s *Section) Respell(known ...string) ([]Error, error) {
 	for _, key := range known {
 		spelling[strings.ToLower(key)] = key
 	}
-	d := &decoder{file: s.file}
+	d := &decoder{origin: s.origin}
 	warnings := d.respell(s.place, spelling)
 	return warnings, d.errs.sorted()
 }
@@ -89,7 +89,7 @@ func (d *decoder) respell(c cursor, spelling map[string]string) []Error {
 					d.fail(value.key, value.path, "the key %s, which stands on line %d already, in another spelling; keep one of the two", right, other.key.Line)
 					continue
 				}
-				warnings = append(warnings, newError(d.file, value.key.Line, value.key.Column, value.path, "the key is written "+right))
+				warnings = append(warnings, d.errorAt(value.key.Line, value.key.Column, value.path, "the key is written "+right))
 				value.key.Value = right
 				value = c.pair(i)
 			}

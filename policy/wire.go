@@ -19,6 +19,22 @@ type wireDocument struct {
 	Kind       string       `yaml:"kind" required:"true" enum:"TrustPolicy" hint:"write kind: TrustPolicy" doc:"what the document is"`
 	Metadata   wireMetadata `yaml:"metadata" required:"true" hint:"write metadata: {name: …}" doc:"names the policy"`
 	Spec       wireSpec     `yaml:"spec" required:"true" hint:"add spec with rules" doc:"the policy itself"`
+
+	namespace string // of an object
+}
+
+// wireObject is the document as an object of a cluster, without what only the cluster says about it.
+type wireObject struct {
+	APIVersion string             `yaml:"apiVersion" required:"true" enum:"assay.dev/v1" hint:"write apiVersion: assay.dev/v1"`
+	Kind       string             `yaml:"kind" required:"true" enum:"TrustPolicy,NamespaceTrustPolicy" hint:"write kind: TrustPolicy or NamespaceTrustPolicy"`
+	Metadata   wireObjectMetadata `yaml:"metadata" required:"true" hint:"write metadata: {name: …}"`
+	Spec       wireSpec           `yaml:"spec" required:"true" hint:"add spec with rules"`
+}
+
+// wireObjectMetadata is what counts of an object's metadata. The API server has checked the form of both.
+type wireObjectMetadata struct {
+	Name      string `yaml:"name" required:"true" pattern:"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$" hint:"give a name of lower-case letters, digits, '-' and '.', such as production"`
+	Namespace string `yaml:"namespace" pattern:"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" hint:"name one namespace, of lower-case letters, digits and '-'"`
 }
 
 type wireMetadata struct {
@@ -97,19 +113,19 @@ type wireRule struct {
 	Images       []string     `yaml:"images" min:"1" hint:"write a pattern, such as registry.example/prod/**" doc:"patterns of images: * stays inside one segment, ** spans segments; :tag and @digest may follow"`
 	ImagesRegExp []string     `yaml:"imagesRegExp" min:"1" hint:"write an expression, or remove it" doc:"regular expressions (RE2) that must match a whole canonical name, or name:tag"`
 	Require      *wireRequire `yaml:"require" doc:"the authorities whose word is needed"`
-	Deny         *string      `yaml:"deny" pattern:"\\S" hint:"say why: those who are stopped will read it" doc:"denies, for this reason"`
-	Allow        *string      `yaml:"allow" pattern:"\\S" hint:"say why: it is shown in verdicts" doc:"allows without evidence, for this reason"`
+	Deny         *string      `yaml:"deny" max:"4096" pattern:"\\S" hint:"say why: those who are stopped will read it" doc:"denies, for this reason"`
+	Allow        *string      `yaml:"allow" max:"4096" pattern:"\\S" hint:"say why: it is shown in verdicts" doc:"allows without evidence, for this reason"`
 	Until        *time.Time   `yaml:"until" doc:"from then on the rule no longer matches (RFC 3339)"`
 	Digest       *DigestRule  `yaml:"digest" doc:"pin (default): a point that can, adds the digest that was vouched for; keep: the reference stays as it is; required: a reference without a digest is denied; insecureReplace: a digest beside a tag is replaced by the one for which the tag is signed, or else stands, and which must be vouched for"`
-	Platform     *string      `yaml:"platform" pattern:"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$" hint:"write it as in linux/amd64" doc:"the child of a multi-platform image that may be vouched for in its place, and is then pinned"`
+	Platform     *string      `yaml:"platform" max:"256" pattern:"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$" hint:"write it as in linux/amd64" doc:"the child of a multi-platform image that may be vouched for in its place, and is then pinned"`
 }
 
 type wireRevocation struct {
-	Key      string        `yaml:"key" pattern:"^SHA256:[A-Za-z0-9+/]{43}=?$" hint:"write the fingerprint as SHA256: and 43 characters of base64, over the DER form of the public key" doc:"fingerprint of a public key, SHA256:…"`
-	Serial   string        `yaml:"serial" pattern:"^-?[0-9A-Fa-f]{1,2}(:?[0-9A-Fa-f]{2}){0,63}$" hint:"write hexadecimal octets, as in 4f:a2:01" doc:"serial number of a certificate, hexadecimal; needs issuer"`
+	Key      string        `yaml:"key" max:"256" pattern:"^SHA256:[A-Za-z0-9+/]{43}=?$" hint:"write the fingerprint as SHA256: and 43 characters of base64, over the DER form of the public key" doc:"fingerprint of a public key, SHA256:…"`
+	Serial   string        `yaml:"serial" max:"256" pattern:"^-?[0-9A-Fa-f]{1,2}(:?[0-9A-Fa-f]{2}){0,63}$" hint:"write hexadecimal octets, as in 4f:a2:01" doc:"serial number of a certificate, hexadecimal; needs issuer"`
 	Issuer   string        `yaml:"issuer" min:"1" doc:"distinguished name of the issuer of that certificate (RFC 2253), as in CN=GitLab CI,O=Acme"`
 	Identity *wireIdentity `yaml:"identity" doc:"subject in the words of an identity provider"`
-	Digest   string        `yaml:"digest" pattern:"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$" hint:"write sha256: and 64 digits in lower case" doc:"digest of an image"`
+	Digest   string        `yaml:"digest" max:"256" pattern:"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$" hint:"write sha256: and 64 digits in lower case" doc:"digest of an image"`
 	After    *time.Time    `yaml:"after" doc:"only what was signed from then on, or at an unknown time (RFC 3339)"`
 	Reason   string        `yaml:"reason" min:"1" doc:"why; shown in verdicts"`
 }

@@ -52,6 +52,8 @@ type Config struct {
 	// plain HTTP, unless their settings name a CA, a client certificate or insecureSkipTLSVerify. Notary servers of such hosts may be
 	// reached over plain HTTP; their address says whether they are.
 	LoopbackHTTP bool
+	// InsecureSkipTLSVerify accepts any TLS certificate of hosts whose settings name no CA, but Notary servers. It is for users of DIA, which did so.
+	InsecureSkipTLSVerify bool
 	// UserAgent is sent with every request; "" is "assay".
 	UserAgent string
 	// Transport takes the place of every connection, and with it of guard and TLS settings. It is for tests of wire faults only;

@@ -45,6 +45,9 @@ type app struct {
 	stderr io.Writer
 	getenv func(string) string
 	now    func() time.Time
+
+	// environ lists the environment as os.Environ does, for who must know a name that nobody reads; nil: it is not known.
+	environ func() []string
 }
 
 // exitError ends the program with a code. Its cause is printed unless it is nil.
@@ -82,7 +85,7 @@ func withHint(err error, hint string) error {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, environ: os.Environ}
 	code := a.run(ctx, os.Args)
 	stop()
 	os.Exit(code)
@@ -150,6 +153,7 @@ wherever an image can be stopped.
 		a.policyCommand(),
 		a.trustCommand(),
 		a.serveCommand(),
+		a.probeCommand(),
 		a.demoCommand(),
 		a.versionCommand(),
 	)

@@ -22,7 +22,7 @@ func (a *app) policyCommand() *cobra.Command {
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.policyCheckCommand(), a.policyExplainCommand(), a.policySchemaCommand(), a.policyImportCommand())
+	cmd.AddCommand(a.policyCheckCommand(), a.policyExplainCommand(), a.policySchemaCommand(), a.policyCRDCommand(), a.policyImportCommand())
 	return cmd
 }
 
@@ -141,7 +141,7 @@ func (a *app) explain(p *policy.Policy, ref image.Ref) explanation {
 		e.Does = "no rule matches: deny"
 		return e
 	}
-	e.Rule = fmt.Sprintf("rules[%d], %s:%d", index, p.File, rule.Line)
+	e.Rule = fmt.Sprintf("rules[%d], %s", index, p.Place(rule.Line))
 	if !rule.Until.IsZero() {
 		e.Until = rule.Until.UTC().Format("2006-01-02T15:04:05Z")
 	}
@@ -202,11 +202,7 @@ func (a *app) policySchemaCommand() *cobra.Command {
   # yaml-language-server: $schema=trustpolicy.schema.json`),
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			options := map[string]any{}
-			for _, f := range formats.All(formats.Config{}) {
-				options[f.Name()] = f.Options()
-			}
-			schema, err := policy.Schema(options)
+			schema, err := policy.Schema(formatOptions())
 			if err != nil {
 				return err
 			}
@@ -214,4 +210,35 @@ func (a *app) policySchemaCommand() *cobra.Command {
 			return err
 		},
 	}
+}
+
+func (a *app) policyCRDCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "crd",
+		Short: "Print the CustomResourceDefinitions of policies, for Kubernetes",
+		Long: strings.TrimSpace(`
+Crd prints the definitions of TrustPolicy and NamespaceTrustPolicy, by which policies can
+be objects of a cluster. The Helm chart has the same ones.`),
+		Example: unwrapped(`
+  assay policy crd | kubectl apply --server-side -f -
+  kubectl get trustpolicies`),
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			definitions, err := policy.CustomResources(formatOptions())
+			if err != nil {
+				return err
+			}
+			_, err = a.stdout.Write(definitions)
+			return err
+		},
+	}
+}
+
+// formatOptions returns what the section of each format is decoded into.
+func formatOptions() map[string]any {
+	options := map[string]any{}
+	for _, f := range formats.All(formats.Config{}) {
+		options[f.Name()] = f.Options()
+	}
+	return options
 }

@@ -18,6 +18,10 @@ type registryOptions struct {
 	settings     string
 	dockerConfig string
 	guarded      bool // loopback registries need settings that allow them: others name the images
+
+	// more adds settings from elsewhere to those of the file; nil: there are none.
+	more          func(*reading, []registry.Settings) ([]registry.Settings, error)
+	skipTLSVerify bool // of all hosts without a CA of their own
 }
 
 // registryFlags adds the flags about registries to a command.
@@ -49,12 +53,19 @@ func (o *registryOptions) clientOf(r *reading) (*registry.Client, error) {
 		}
 		anchor(file.Registries, filepath.Dir(o.settings))
 	}
+	if o.more != nil {
+		var err error
+		if file.Registries, err = o.more(r, file.Registries); err != nil {
+			return nil, usageError("%w", err)
+		}
+	}
 	o.note(r, file.Registries)
 	client, err := registry.New(registry.Config{
-		Registries:   file.Registries,
-		DockerConfig: o.dockerFolder(),
-		LoopbackHTTP: !o.guarded,
-		UserAgent:    "assay/" + versionText(),
+		Registries:            file.Registries,
+		DockerConfig:          o.dockerFolder(),
+		LoopbackHTTP:          !o.guarded,
+		InsecureSkipTLSVerify: o.skipTLSVerify,
+		UserAgent:             "assay/" + versionText(),
 	})
 	if err != nil {
 		return nil, usageError("%w", err)

@@ -108,6 +108,9 @@ type server struct {
 	ready    readiness
 	inFlight atomic.Int64
 
+	// unchecked says that TLS certificates of registries are not checked, which is counted.
+	unchecked bool
+
 	// point is what the point decides with: its verdicts are logged and counted.
 	point *enforce.Point
 }
@@ -165,6 +168,9 @@ func policyWarnings(policies []*policy.Policy) []string {
 // record logs a verdict as one line, and counts it.
 func (s *server) record(requestID string, req engine.Request, v *engine.Verdict) {
 	s.metrics.observe(v)
+	if s.unchecked && v.Allowed {
+		s.metrics.weakened.WithLabelValues(diaSkipVerify).Inc()
+	}
 	level := slog.LevelInfo
 	if m := enforce.Of(v); m == enforce.CannotTell || m == enforce.Bug {
 		level = slog.LevelWarn

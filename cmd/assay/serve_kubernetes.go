@@ -30,6 +30,8 @@ type serveKubernetesOptions struct {
 	unknownKinds bool
 	sighup       bool
 	dia          bool
+	diaEnv       bool
+	trustFile    *trustFileOptions
 }
 
 const serveKubernetesHelp = `Serve the admission webhook of a Kubernetes cluster. Every image of an object is
@@ -72,16 +74,23 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	f.StringArrayVar(&o.kinds, "kind", nil, "`GROUP/KIND=PATH[,PATH...]`: where a custom resource has images, as JSON pointers; * stands for every item, ? at the end for a path that may lead nowhere; may be repeated")
 	f.BoolVar(&o.unknownKinds, "insecure-allow-unknown-kinds", false, "allow objects of kinds of which nobody said where their images are")
 	f.BoolVar(&o.sighup, "sighup-annotation", false, "mark new objects as container-signature-enforcer does; the mark is never read")
+	o.trustFile = a.trustFileFlags(cmd)
 	f.BoolVar(&o.dia, "dia-paths", false, "answer at DIA's /verify and /echo as well")
+	f.BoolVar(&o.diaEnv, "dia-environment", false, "obey the environment of DIA's webhook (DIAWH_…, DIGEST_SLICE), whose attestor then is a policy; implies --dia-paths")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
-		return a.serveKubernetes(cmd.Context(), o)
+		return a.serveKubernetes(cmd, o)
 	}
 	registerWords(cmd, "pin", string(kubernetes.PinPods), string(kubernetes.PinAll), string(kubernetes.PinNever))
 	return cmd
 }
 
-func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) error {
+func (a *app) serveKubernetes(cmd *cobra.Command, o *serveKubernetesOptions) error {
+	ctx := cmd.Context()
+	dia, err := o.predecessors(a, cmd)
+	if err != nil {
+		return err
+	}
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -91,6 +100,9 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 	}
 	s, err := a.newServer("kubernetes", o.serveOptions)
 	if err != nil {
+		return err
+	}
+	if err := o.obey(s, dia); err != nil {
 		return err
 	}
 	api, err := cluster.Open(o.kubeconfig, s.log)
@@ -122,6 +134,39 @@ func (a *app) serveKubernetes(ctx context.Context, o *serveKubernetesOptions) er
 		routes["/verify"], routes["/echo"] = webhook, webhook
 	}
 	return s.run(ctx, routes)
+}
+
+// predecessors reads the flags about the settings of other webhooks, which are policies as well.
+func (o *serveKubernetesOptions) predecessors(a *app, cmd *cobra.Command) (*diaEnvironment, error) {
+	if err := o.trustFile.check(cmd); err != nil {
+		return nil, err
+	}
+	if o.trustFile.file != "" {
+		o.otherPolicies = true
+		o.registries.more = o.trustFile.registries
+	}
+	if !o.diaEnv {
+		return nil, nil
+	}
+	o.otherPolicies, o.dia = true, true
+	return a.diaEnvironment(cmd, o.serveOptions)
+}
+
+// obey puts the policies that other webhooks' settings are beside those of files.
+func (o *serveKubernetesOptions) obey(s *server, dia *diaEnvironment) error {
+	if o.trustFile.file != "" {
+		if err := s.policySource("trust-file", o.trustFile.policies(s.log)); err != nil {
+			return err
+		}
+	}
+	if dia == nil {
+		return nil
+	}
+	for _, hint := range dia.hints {
+		s.log.Warn("environment of DIA", "hint", hint)
+	}
+	s.unchecked = dia.skipVerify
+	return s.policySource("dia-environment", dia.policies)
 }
 
 // known lets nobody in without a client certificate that counts, where there is an authority for them.

@@ -78,11 +78,17 @@ func serve(t *testing.T, args ...string) *running {
 // servePoint does so with any point.
 func servePoint(t *testing.T, point string, args ...string) *running {
 	t.Helper()
+	return serveWith(t, nil, point, args...)
+}
+
+// serveWith does so in an environment.
+func serveWith(t *testing.T, env map[string]string, point string, args ...string) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: t, log: &lines{}, stop: cancel, ended: make(chan int, 1), scheme: "http"}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 	r.client = &http.Client{Transport: transport, Timeout: 20 * time.Second}
-	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: r.log, getenv: func(string) string { return "" }, now: time.Now}
+	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: r.log, getenv: func(name string) string { return env[name] }, now: time.Now}
 	go func() {
 		r.ended <- a.run(ctx, append([]string{"assay", "serve", point, "--listen", "127.0.0.1:0"}, args...))
 	}()
