@@ -42,6 +42,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"ca":          cmdCA,
 		"capture":     cmdCapture,
 		"certificate": cmdCertificate,
+		"chart":       cmdChart,
 		"digest":      cmdDigest,
 		"dockerd":     cmdDockerd,
 		"eventually":  cmdEventually,
