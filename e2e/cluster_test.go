@@ -133,7 +133,7 @@ func (c *sharedCluster) describe() error {
 // script runs e2e/local, which developers run as well.
 func (c *sharedCluster) script(ctx context.Context, verb string) error {
 	cmd := exec.CommandContext(ctx, "./local", verb)
-	cmd.Env = append(os.Environ(), "LOCAL="+c.folder)
+	cmd.Env = append(os.Environ(), "LOCAL="+c.folder, fmt.Sprintf("LOCAL_OWNER=%d", os.Getpid()))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("e2e/local %s: %w\n%s", verb, err, out)
 	}

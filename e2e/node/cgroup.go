@@ -38,7 +38,7 @@ func (g controlGroup) folders() ([]string, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: there are no control groups", cgroups)
+		return nil, fmt.Errorf("%w: %s: there are no control groups", errUnable, cgroups)
 	}
 	return all, nil
 }

@@ -2,10 +2,11 @@
 
 // Command node is a whole Kubernetes cluster of one node as one process, for stories and for trying Assay on one machine.
 //
-//	node start [--detach] FOLDER   starts it; without --detach it runs until a signal ends it
-//	node stop FOLDER               ends it, and with it everything that it started
+//	node start [--detach] [--owner PID] FOLDER
+//	                        starts it; without --detach it runs until a signal ends it. It ends with the process PID as well
+//	node stop FOLDER        ends it, and with it everything that it started
 //	node peer start|stop|kill NAME FOLDER
-//	                               one of its programs: registry, notary-server, dockerd, kubelet, …
+//	                        one of its programs: docker-registry, notary-server, dockerd, kubelet, …
 //
 // It needs root, the rights to make control groups, mounts and interfaces, and the peers of e2e/peers/install; where one of these is
 // missing the exit code is 69. All its programs live in namespaces of their own (processes, mounts, network), and what they write is in memory, so
@@ -26,16 +27,16 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"syscall"
 )
 
 const usage = `usage:
-	node start [--detach] FOLDER
+	node start [--detach] [--owner PID] FOLDER
 	node stop FOLDER
 	node peer start|stop|kill NAME FOLDER`
 
@@ -68,17 +69,15 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	}
 	if len(args) < 2 {
-		return fmt.Errorf("%s", usage)
+		return errors.New(usage)
 	}
 	folder, err := filepath.Abs(args[len(args)-1])
 	if err != nil {
 		return err
 	}
 	switch verb, rest := args[0], args[1:len(args)-1]; {
-	case verb == "start" && len(rest) == 0:
-		return start(ctx, folder)
-	case verb == "start" && slices.Equal(rest, []string{"--detach"}):
-		return detach(ctx, folder)
+	case verb == "start":
+		return startWith(ctx, folder, rest)
 	case verb == "stop" && len(rest) == 0:
 		return stop(ctx, folder)
 	case verb == "peer" && len(rest) == 2:
@@ -88,5 +87,27 @@ func run(ctx context.Context, args []string) error {
 	case verb == inside && len(rest) == 1:
 		return serve(ctx, rest[0], folder)
 	}
-	return fmt.Errorf("%s", usage)
+	return errors.New(usage)
+}
+
+// startWith is "node start" with its flags.
+func startWith(ctx context.Context, folder string, args []string) error {
+	flags := flag.NewFlagSet("node start", flag.ContinueOnError)
+	detached := flags.Bool("detach", false, "return when it is ready, and let it run")
+	owner := flags.Int("owner", 0, "end with this process; 0: with none")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		return errors.Join(err, errors.New(usage))
+	}
+	if *detached {
+		return detach(ctx, folder, *owner)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if *owner != 0 {
+		go func() {
+			defer cancel()
+			outlive(ctx, *owner)
+		}()
+	}
+	return start(ctx, folder)
 }

@@ -149,7 +149,7 @@ func acquire(folder string) (*os.File, error) {
 }
 
 // detach starts a cluster that outlives this process, and waits until it is ready.
-func detach(ctx context.Context, folder string) error {
+func detach(ctx context.Context, folder string, owner int) error {
 	if err := os.MkdirAll(filepath.Join(folder, logFolder), 0o755); err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func detach(ctx context.Context, folder string) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("/proc/self/exe", "start", folder)
+	cmd := exec.Command("/proc/self/exe", "start", "--owner", strconv.Itoa(owner), folder)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -178,6 +178,19 @@ func detach(ctx context.Context, folder string) error {
 			return errors.Join(ctx.Err(), <-ended)
 		case err := <-ended:
 			return failure(err, log.Name())
+		}
+	}
+}
+
+// outlive returns when a process, which is no child of this one, has ended, or ctx has.
+func outlive(ctx context.Context, pid int) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for syscall.Kill(pid, 0) == nil {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }
