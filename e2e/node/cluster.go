@@ -60,6 +60,14 @@ func (c *cluster) certificates() error {
 	if err != nil {
 		return err
 	}
+	// The same CA in a folder of its own, as skopeo and docker want it.
+	ca, err := os.ReadFile(c.file("ca.pem"))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.MkdirAll(c.file("certs"), 0o755), os.WriteFile(c.file("certs/ca.crt"), ca, 0o644)); err != nil {
+		return err
+	}
 	roots := x509.NewCertPool()
 	roots.AddCert(p.ca)
 	c.admin = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{

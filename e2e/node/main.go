@@ -18,7 +18,7 @@
 //	registry      at port 5000 of the node's address, with TLS
 //	Notary        at port 4443 of the node's address, with TLS
 //	dockerd       FOLDER/docker.sock, once it is started by "node peer start dockerd FOLDER"
-//	ca.pem        the CA of all of them
+//	ca.pem        the CA of all of them; certs/ca.crt is the same
 //	env           the addresses, as lines that a shell can read
 //	manifests/    static pods
 //	log/          the output of each program
