@@ -116,6 +116,9 @@ func TestPoliciesOnPagesCanBeRead(t *testing.T) {
 			}
 			count++
 			src := policy.Source{Name: name, Data: []byte(text), ReadFile: func(file string) ([]byte, error) {
+				if f, err := policy.ParseObjectFile(file); err == nil { // of an object of a cluster
+					file = filepath.Join("ca", f.Key)
+				}
 				return os.ReadFile(filepath.Join(root, "examples", file))
 			}}
 			p, err := policy.Parse(src, names)

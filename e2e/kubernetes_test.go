@@ -23,16 +23,20 @@ type kubernetes struct {
 // cmdKubernetes is
 //
 //	kubernetes start [FLAG...]  an API server; $KUBECONFIG is an administrator's
+//	kubernetes account NAMESPACE NAME FILE
+//	                            a kubeconfig of a service account
 //	kubernetes images           every field of its schema that holds an image is one that the point looks at
 func cmdKubernetes(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "kubernetes", neg)
 	switch {
 	case len(args) >= 1 && args[0] == "start":
 		worldOf(ts).kubernetes = newKubernetes(ts, args[1:]...)
+	case len(args) == 4 && args[0] == "account":
+		worldOf(ts).kubernetes.account(args[1], args[2], args[3])
 	case len(args) == 1 && args[0] == "images":
 		worldOf(ts).kubernetes.everyImage()
 	default:
-		ts.Fatalf("usage: kubernetes start [FLAG...] | images")
+		ts.Fatalf("usage: kubernetes start [FLAG...] | account NAMESPACE NAME FILE | images")
 	}
 }
 
@@ -57,20 +61,27 @@ func newKubernetes(ts *testscript.TestScript, flags ...string) *kubernetes {
 		// There is no controller that makes service accounts.
 		"--disable-admission-plugins=ServiceAccount"}, flags...)...)
 	ts.Check(server.await(func() error { return healthy(k.url+"/readyz", k.token) }))
-	k.kubeconfig()
+	k.kubeconfig(k.token, "kubeconfig")
+	k.ts.Setenv("KUBECONFIG", k.ts.MkAbs("kubeconfig"))
 	return k
 }
 
-func (k *kubernetes) kubeconfig() {
+// account writes a kubeconfig with the rights of a service account, and no more.
+func (k *kubernetes) account(namespace, name, file string) {
+	k.ts.Check(k.ts.Exec("kubectl", "create", "token", name, "--namespace", namespace))
+	k.kubeconfig(strings.TrimSpace(k.ts.ReadFile("stdout")), file)
+}
+
+// kubeconfig writes a file for whoever has a token.
+func (k *kubernetes) kubeconfig(token, file string) {
 	config := fmt.Sprintf(`apiVersion: v1
 kind: Config
 clusters: [{name: stories, cluster: {server: %q, certificate-authority: %q}}]
-users: [{name: admin, user: {token: %s}}]
-contexts: [{name: stories, context: {cluster: stories, user: admin}}]
+users: [{name: user, user: {token: %s}}]
+contexts: [{name: stories, context: {cluster: stories, user: user}}]
 current-context: stories
-`, k.url, k.ts.MkAbs("kube-ca.pem"), k.token)
-	k.ts.Check(os.WriteFile(k.ts.MkAbs("kubeconfig"), []byte(config), 0o600))
-	k.ts.Setenv("KUBECONFIG", k.ts.MkAbs("kubeconfig"))
+`, k.url, k.ts.MkAbs("kube-ca.pem"), token)
+	k.ts.Check(os.WriteFile(k.ts.MkAbs(file), []byte(config), 0o600))
 }
 
 // healthy wants 200.

@@ -91,7 +91,8 @@ func cmdPod(ts *testscript.TestScript, neg bool, args []string) {
 			port = listen
 		}
 	}
-	flags = append(flags, "--kubeconfig="+accountConfig(ts, namespace, spec.ServiceAccountName))
+	worldOf(ts).kubernetes.account(namespace, spec.ServiceAccountName, "pod.kubeconfig")
+	flags = append(flags, "--kubeconfig="+ts.MkAbs("pod.kubeconfig"))
 	path, err := find(ts, "assay")
 	ts.Check(err)
 	p, err := launch(ts.MkAbs("."), ts.MkAbs("pod.log"), env, path, flags...)
@@ -123,16 +124,6 @@ func mountObject(ts *testscript.TestScript, folder string, names map[string]stri
 		}
 		ts.Check(os.WriteFile(filepath.Join(folder, key), content, 0o600))
 	}
-}
-
-// accountConfig is a kubeconfig with the rights of a service account, and no more.
-func accountConfig(ts *testscript.TestScript, namespace, account string) string {
-	ts.Check(ts.Exec("kubectl", "create", "token", account, "-n", namespace))
-	token := strings.TrimSpace(ts.ReadFile("stdout"))
-	config := strings.ReplaceAll(ts.ReadFile("kubeconfig"), "{token: "+worldOf(ts).kubernetes.token+"}", "{token: "+token+"}")
-	name := ts.MkAbs("pod.kubeconfig")
-	ts.Check(os.WriteFile(name, []byte(config), 0o600))
-	return name
 }
 
 // leadTo makes a Service's endpoint of this machine's own address: a loopback address is not allowed there.

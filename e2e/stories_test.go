@@ -39,6 +39,7 @@ func TestStories(t *testing.T) {
 // commands are what a story can say beside the commands of testscript.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
+		"balancer":    cmdBalancer,
 		"ca":          cmdCA,
 		"capture":     cmdCapture,
 		"certificate": cmdCertificate,
@@ -50,12 +51,14 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"fill":        cmdFill,
 		"injector":    cmdInjector,
 		"kubernetes":  cmdKubernetes,
+		"load":        cmdLoad,
 		"layout":      cmdLayout,
 		"needs":       cmdNeeds,
 		"notary":      cmdNotary,
 		"offline":     cmdOffline,
 		"pod":         cmdPod,
 		"registry":    cmdRegistry,
+		"resources":   cmdResources,
 		"server":      cmdServer,
 		"sigstore":    cmdSigstore,
 		"vault":       cmdVault,
@@ -73,6 +76,7 @@ type world struct {
 	vault      *vault
 	notary     *notary
 	kubernetes *kubernetes
+	load       *load
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started
 	tuf        *tufRepository

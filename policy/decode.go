@@ -18,7 +18,7 @@ import (
 // Known types: string, bool, integers, floats, time.Duration ("90s", "24h", "7d"), time.Time (RFC 3339), encoding.TextUnmarshaler,
 // Section (what stands there is not looked at yet), and slices, maps with string keys, structs and pointers of these. A struct that is a TextUnmarshaler too is read from text or
 // from a mapping. Tags of fields: `yaml:"name"` ("-" leaves the field out), `required:"true"`, `enum:"a,b"`, `min:"1"` (characters,
-// items, or the number itself), `max:"4096"` (characters), `pattern:"…"`, `empty:"true"`, `hint:"…"` (the next step, for messages) and `doc:"…"` (for
+// items, or the number itself), `max:"2048"` (characters), `pattern:"…"`, `empty:"true"`, `hint:"…"` (the next step, for messages) and `doc:"…"` (for
 // Schema). A type with a method Enum() []string takes only these texts.
 //
 // A text, list or mapping that is there and empty is an error wherever a field's tag does not say that empty has a meaning: who writes

@@ -113,8 +113,8 @@ type wireRule struct {
 	Images       []string     `yaml:"images" min:"1" hint:"write a pattern, such as registry.example/prod/**" doc:"patterns of images: * stays inside one segment, ** spans segments; :tag and @digest may follow"`
 	ImagesRegExp []string     `yaml:"imagesRegExp" min:"1" hint:"write an expression, or remove it" doc:"regular expressions (RE2) that must match a whole canonical name, or name:tag"`
 	Require      *wireRequire `yaml:"require" doc:"the authorities whose word is needed"`
-	Deny         *string      `yaml:"deny" max:"4096" pattern:"\\S" hint:"say why: those who are stopped will read it" doc:"denies, for this reason"`
-	Allow        *string      `yaml:"allow" max:"4096" pattern:"\\S" hint:"say why: it is shown in verdicts" doc:"allows without evidence, for this reason"`
+	Deny         *string      `yaml:"deny" max:"2048" pattern:"\\S" hint:"say why: those who are stopped will read it" doc:"denies, for this reason"`
+	Allow        *string      `yaml:"allow" max:"2048" pattern:"\\S" hint:"say why: it is shown in verdicts" doc:"allows without evidence, for this reason"`
 	Until        *time.Time   `yaml:"until" doc:"from then on the rule no longer matches (RFC 3339)"`
 	Digest       *DigestRule  `yaml:"digest" doc:"pin (default): a point that can, adds the digest that was vouched for; keep: the reference stays as it is; required: a reference without a digest is denied; insecureReplace: a digest beside a tag is replaced by the one for which the tag is signed, or else stands, and which must be vouched for"`
 	Platform     *string      `yaml:"platform" max:"256" pattern:"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$" hint:"write it as in linux/amd64" doc:"the child of a multi-platform image that may be vouched for in its place, and is then pinned"`

@@ -44,6 +44,7 @@ type serveOptions struct {
 	stateDir   string
 	cert, key  string
 	clientCA   string
+	ownCA      string // the Secret of own certificates, in the place of cert and key
 	plainHTTP  bool
 	timeout    time.Duration
 	drainDelay time.Duration
@@ -78,11 +79,15 @@ func (o *serveOptions) check() error {
 		return withHint(usageError("no policy: nobody's word would count"), "--policy names a file or a folder")
 	case (o.cert == "") != (o.key == ""):
 		return usageError("--tls-cert and --tls-key go together")
-	case o.cert == "" && !o.plainHTTP:
+	case o.cert != "" && o.ownCA != "":
+		return usageError("--own-ca beside --tls-cert: choose one")
+	case o.cert == "" && o.ownCA == "" && !o.plainHTTP:
 		return withHint(usageError("no certificate to serve with"), "give --tls-cert and --tls-key, or --insecure-plain-http if the connection is safe by itself")
 	case o.cert != "" && o.plainHTTP:
 		return usageError("--insecure-plain-http beside --tls-cert: choose one")
-	case o.clientCA != "" && o.cert == "":
+	case o.ownCA != "" && o.plainHTTP:
+		return usageError("--insecure-plain-http beside --own-ca: choose one")
+	case o.clientCA != "" && o.cert == "" && o.ownCA == "":
 		return usageError("--client-ca without --tls-cert: client certificates need TLS")
 	case o.timeout <= 0:
 		return usageError("--timeout %v: want more than 0", o.timeout)
@@ -103,7 +108,9 @@ type server struct {
 	keeper   *material.Keeper
 	engine   *engine.Engine
 	policies *policySet
-	identity *tlsIdentity
+	identity identity           // nil: plain HTTP
+	clients  *clientAuthorities // nil: clients are not known by certificates
+	open     *connections
 	watches  []*watched
 	ready    readiness
 	inFlight atomic.Int64
@@ -135,14 +142,34 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 			return nil, err
 		}
 	}
-	if o.cert != "" {
-		s.identity = &tlsIdentity{options: o, now: a.now}
-		if err := s.watch("certificates", s.identity.load); err != nil {
-			return nil, err
-		}
+	if err := s.loadTLS(); err != nil {
+		return nil, err
 	}
+	s.open = newConnections(maxConnections, s.metrics.displaced.Inc)
 	s.point = &enforce.Point{Decider: s.engine, Timeout: o.timeout, Record: s.record}
 	return s, nil
+}
+
+// loadTLS reads what of TLS is in files. Each is made anew by itself: what is wrong with one holds the other up in nothing.
+func (s *server) loadTLS() error {
+	if s.options.cert != "" {
+		files := &fileIdentity{options: s.options}
+		if err := s.watch("certificates", files.load); err != nil {
+			return err
+		}
+		s.known(files)
+	}
+	if s.options.clientCA == "" {
+		return nil
+	}
+	s.clients = &clientAuthorities{file: s.options.clientCA, now: s.app.now}
+	return s.watch("client-authorities", s.clients.load)
+}
+
+// known says what the server is known by.
+func (s *server) known(by identity) {
+	s.identity = by
+	s.metrics.registry.MustRegister(expiry(by))
 }
 
 // loadRegistries makes the client of registries anew. Requests under way end with the old one.

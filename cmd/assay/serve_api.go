@@ -76,7 +76,7 @@ func (a *app) serveAPI(ctx context.Context, o *serveAPIOptions) error {
 		Connector: o.connector, Gatekeeper: o.keeper, Log: s.log, Refused: s.metrics.refuse, Now: a.now,
 	}
 	if o.clientCA != "" {
-		c.ClientCertificates = s.identity.counts
+		c.ClientCertificates = s.clients.counts
 	}
 	if o.tokens != "" {
 		c.Tokens = &api.Tokens{}

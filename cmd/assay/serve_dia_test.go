@@ -36,14 +36,14 @@ func readDIA(t *testing.T, env map[string]string, args ...string) (diaRead, erro
 		return all
 	}}
 	cmd := &cobra.Command{Use: "kubernetes"}
-	o := &serveKubernetesOptions{diaEnv: true}
+	o := &serveKubernetesOptions{}
 	o.serveOptions = a.serveFlags(cmd, ":8443")
-	o.trustFile = a.trustFileFlags(cmd)
-	must(t, cmd.ParseFlags(args))
-	d, err := o.predecessors(a, cmd)
-	if err != nil {
+	o.before.flags(a, cmd)
+	must(t, cmd.ParseFlags(append(args, "--dia-environment")))
+	if err := o.before.read(a, cmd, o); err != nil {
 		return diaRead{}, err
 	}
+	d := o.before.dia
 	return diaRead{
 		Listen: o.listen, Cert: o.cert, Key: o.key, Plain: o.plainHTTP, Roots: d.roots, Slice: d.slice, Skip: o.registries.skipTLSVerify,
 		Paths: o.dia, Hints: d.hints,

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,8 @@ func (s *server) run(ctx context.Context, routes map[string]http.Handler) error 
 		WriteTimeout:      s.options.timeout + defaultWriteTimeout,
 		IdleTimeout:       idleClientTimeout,
 		MaxHeaderBytes:    maxRequestHeader,
+		ConnContext:       s.open.context,
+		ConnState:         s.open.state,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what clients do wrong, which anybody can
 		Protocols:         new(http.Protocols),
 	}
@@ -78,12 +81,12 @@ func (s *server) run(ctx context.Context, routes map[string]http.Handler) error 
 	serve := h.Serve
 	if s.identity != nil {
 		h.Protocols.SetHTTP2(true)
-		h.TLSConfig = s.identity.config()
+		h.TLSConfig = s.tlsConfig()
 		serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
 	}
 	s.log.Info("listening", "address", listener.Addr().String(), "tls", s.identity != nil, "version", versionText())
 	ended := make(chan error, 1)
-	group.Go(func() { ended <- serve(listener) })
+	group.Go(func() { ended <- serve(s.open.listener(listener)) })
 	select {
 	case err := <-ended:
 		return &exitError{code: exitCannotTell, err: fmt.Errorf("%s: %w", s.options.listen, err)}
@@ -137,7 +140,36 @@ func (s *server) handler(routes map[string]http.Handler) http.Handler {
 	for pattern, h := range own {
 		mux.Handle(pattern, s.recovering(h, h))
 	}
-	return mux
+	return s.parting(s.recognising(mux))
+}
+
+// parting has clients connect anew, to whoever goes on, while this server drains: a connection that is closed under a client's request loses
+// it, and one that its answer closes loses nothing.
+func (s *server) parting(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.ready.state.Load() == draining {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// recognising notes whose connections are those of clients with a certificate that counts.
+func (s *server) recognising(h http.Handler) http.Handler {
+	if s.clients == nil {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.knows(r) {
+			recognise(r.Context())
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// knows reports whether a request comes with a client certificate that counts.
+func (s *server) knows(r *http.Request) bool {
+	return r.TLS != nil && slices.ContainsFunc(r.TLS.VerifiedChains, s.clients.counts)
 }
 
 // refuser is a handler with words of its own for what comes before or after it. Some clients do not look at a status.

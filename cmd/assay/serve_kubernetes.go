@@ -30,8 +30,10 @@ type serveKubernetesOptions struct {
 	unknownKinds bool
 	sighup       bool
 	dia          bool
-	diaEnv       bool
-	trustFile    *trustFileOptions
+	before       predecessors
+	ownNamespace string // empty: not in a pod
+	service      string
+	webhook      string // the name of the webhook configurations
 }
 
 const serveKubernetesHelp = `Serve the admission webhook of a Kubernetes cluster. Every image of an object is
@@ -67,6 +69,7 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	o.serveOptions = a.serveFlags(cmd, ":8443")
+	o.before.flags(a, cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached (default: the pod's service account)")
 	f.StringVar(&o.pin, "pin", string(kubernetes.PinPods), "in which objects tags are pinned to digests: pods, all or never")
@@ -74,9 +77,11 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	f.StringArrayVar(&o.kinds, "kind", nil, "`GROUP/KIND=PATH[,PATH...]`: where a custom resource has images, as JSON pointers; * stands for every item, ? at the end for a path that may lead nowhere; may be repeated")
 	f.BoolVar(&o.unknownKinds, "insecure-allow-unknown-kinds", false, "allow objects of kinds of which nobody said where their images are")
 	f.BoolVar(&o.sighup, "sighup-annotation", false, "mark new objects as container-signature-enforcer does; the mark is never read")
-	o.trustFile = a.trustFileFlags(cmd)
 	f.BoolVar(&o.dia, "dia-paths", false, "answer at DIA's /verify and /echo as well")
-	f.BoolVar(&o.diaEnv, "dia-environment", false, "obey the environment of DIA's webhook (DIAWH_…, DIGEST_SLICE), whose attestor then is a policy; implies --dia-paths")
+	f.StringVar(&o.ownNamespace, "own-namespace", "", "`NAMESPACE` of Assay itself (default: the pod's own)")
+	f.StringVar(&o.ownCA, "own-ca", "", "keep an own authority of certificates in the `SECRET` of the own namespace, in the place of --tls-cert; needs --service and --webhook-configuration")
+	f.StringVar(&o.service, "service", "", "`NAME` of the Service by which the API server calls, for --own-ca")
+	f.StringVar(&o.webhook, "webhook-configuration", "", "`NAME` of the mutating and of the validating webhook configuration that shall trust the own authority, for --own-ca")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
 		return a.serveKubernetes(cmd, o)
@@ -87,11 +92,13 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 
 func (a *app) serveKubernetes(cmd *cobra.Command, o *serveKubernetesOptions) error {
 	ctx := cmd.Context()
-	dia, err := o.predecessors(a, cmd)
-	if err != nil {
+	if err := o.before.read(a, cmd, o); err != nil {
 		return err
 	}
 	if err := o.check(); err != nil {
+		return err
+	}
+	if err := o.checkOwn(); err != nil {
 		return err
 	}
 	kinds, err := parseKinds(o.kinds)
@@ -102,7 +109,7 @@ func (a *app) serveKubernetes(cmd *cobra.Command, o *serveKubernetesOptions) err
 	if err != nil {
 		return err
 	}
-	if err := o.obey(s, dia); err != nil {
+	if err := o.before.obey(s); err != nil {
 		return err
 	}
 	api, err := cluster.Open(o.kubeconfig, s.log)
@@ -123,59 +130,78 @@ func (a *app) serveKubernetes(cmd *cobra.Command, o *serveKubernetesOptions) err
 		return usageError("%w", err)
 	}
 	s.log.Info("exempt namespaces: everything in them is allowed", "namespaces", exempt)
+	own, err := s.ownIdentity(api, o)
+	if err != nil {
+		return usageError("%w", err)
+	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	watch.Go(func() { namespaces.Run(watching) })
+	if own != nil {
+		watch.Go(func() { own.Run(watching) })
+	}
 	defer watch.Wait()
 	defer stop()
-	webhook := s.known(h)
-	routes := map[string]http.Handler{"/mutate": webhook, "/validate": webhook, "GET /readyz": knowing(namespaces, &s.ready)}
+	webhook := s.restricted(h)
+	routes := map[string]http.Handler{"/mutate": webhook, "/validate": webhook, "GET /readyz": knowing(namespaces, trusting(own, &s.ready))}
 	if o.dia {
 		routes["/verify"], routes["/echo"] = webhook, webhook
 	}
 	return s.run(ctx, routes)
 }
 
-// predecessors reads the flags about the settings of other webhooks, which are policies as well.
-func (o *serveKubernetesOptions) predecessors(a *app, cmd *cobra.Command) (*diaEnvironment, error) {
-	if err := o.trustFile.check(cmd); err != nil {
-		return nil, err
-	}
-	if o.trustFile.file != "" {
-		o.otherPolicies = true
-		o.registries.more = o.trustFile.registries
-	}
-	if !o.diaEnv {
-		return nil, nil
-	}
-	o.otherPolicies, o.dia = true, true
-	return a.diaEnvironment(cmd, o.serveOptions)
-}
-
-// obey puts the policies that other webhooks' settings are beside those of files.
-func (o *serveKubernetesOptions) obey(s *server, dia *diaEnvironment) error {
-	if o.trustFile.file != "" {
-		if err := s.policySource("trust-file", o.trustFile.policies(s.log)); err != nil {
-			return err
+// checkOwn refuses command lines that leave open what own certificates are for.
+func (o *serveKubernetesOptions) checkOwn() error {
+	if o.ownNamespace == "" {
+		if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
+			o.ownNamespace = strings.TrimSpace(string(own))
 		}
 	}
-	if dia == nil {
+	switch {
+	case o.ownCA == "" && (o.service != "" || o.webhook != ""):
+		return usageError("--service and --webhook-configuration go with --own-ca")
+	case o.ownCA == "":
 		return nil
+	case o.service == "" || o.webhook == "":
+		return usageError("--own-ca needs --service and --webhook-configuration")
+	case o.ownNamespace == "":
+		return withHint(usageError("--own-ca: the own namespace is not known"), "outside of a pod, give --own-namespace")
 	}
-	for _, hint := range dia.hints {
-		s.log.Warn("environment of DIA", "hint", hint)
-	}
-	s.unchecked = dia.skipVerify
-	return s.policySource("dia-environment", dia.policies)
+	return nil
 }
 
-// known lets nobody in without a client certificate that counts, where there is an authority for them.
-func (s *server) known(h http.Handler) http.Handler {
-	if s.options.clientCA == "" {
+// ownIdentity is the identity of --own-ca; nil without it.
+func (s *server) ownIdentity(api *cluster.Cluster, o *serveKubernetesOptions) (*cluster.Identity, error) {
+	if o.ownCA == "" {
+		return nil, nil
+	}
+	own, err := api.Identity(cluster.IdentityConfig{
+		Namespace: o.ownNamespace, Secret: o.ownCA, Service: o.service, Webhook: o.webhook, Now: s.app.now,
+	})
+	if err == nil {
+		s.known(own)
+	}
+	return own, err
+}
+
+// trusting is not ready before the API server trusts what is shown.
+func trusting(own *cluster.Identity, ready http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if own != nil && !own.Ready() {
+			http.Error(w, "not ready: the API server does not trust the own certificate yet", http.StatusServiceUnavailable)
+			return
+		}
+		ready.ServeHTTP(w, r)
+	})
+}
+
+// restricted lets nobody in without a client certificate that counts, where there is an authority for them.
+func (s *server) restricted(h http.Handler) http.Handler {
+	if s.clients == nil {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil || !slices.ContainsFunc(r.TLS.VerifiedChains, s.identity.counts) {
+		if !s.knows(r) {
 			s.metrics.refuse("unauthenticated")
 			answerError(w, http.StatusUnauthorized, "a client certificate is needed")
 			return
@@ -201,8 +227,8 @@ func (o *serveKubernetesOptions) exemptNamespaces() []string {
 		return slices.DeleteFunc(slices.Clone(o.exempt), func(name string) bool { return name == "" })
 	}
 	exempt := []string{"kube-system"}
-	if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
-		exempt = append(exempt, strings.TrimSpace(string(own)))
+	if o.ownNamespace != "" {
+		exempt = append(exempt, o.ownNamespace)
 	}
 	return exempt
 }

@@ -18,6 +18,8 @@ type serverMetrics struct {
 	turned   *prometheus.CounterVec
 	loads    *prometheus.CounterVec
 	refused  *prometheus.GaugeVec
+
+	displaced prometheus.Counter
 }
 
 func newServerMetrics() *serverMetrics {
@@ -38,8 +40,11 @@ func newServerMetrics() *serverMetrics {
 		refused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "assay_reload_refused", Help: "1 if what stands in the files cannot be used, so that what was there before is in force.",
 		}, []string{"what"}),
+		displaced: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "assay_connections_refused_total", Help: "Connections that were closed because too many were open.",
+		}),
 	}
-	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused,
+	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused, m.displaced,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

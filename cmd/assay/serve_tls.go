@@ -8,25 +8,62 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// tlsIdentity is the certificate with which a server is known, and the authorities by whose word its clients are.
-type tlsIdentity struct {
-	options *serveOptions
-	now     func() time.Time
-	current atomic.Pointer[tlsState]
+// identity is what a server is known by. It can change with each connection.
+type identity interface {
+	// Certificate returns a certificate with its Leaf and its key; nil as long as there is none, and then nobody can connect.
+	Certificate() *tls.Certificate
 }
 
-// tlsState is what was made of the files at one time.
-type tlsState struct {
-	config *tls.Config
-	roots  map[string]bool // the authorities of clients, by their bytes
+// fileIdentity is an identity in files.
+type fileIdentity struct {
+	options *serveOptions
+	current atomic.Pointer[tls.Certificate]
+}
+
+var _ identity = (*fileIdentity)(nil)
+
+// Certificate implements identity.
+func (f *fileIdentity) Certificate() *tls.Certificate { return f.current.Load() }
+
+// load reads both files anew, or none.
+func (f *fileIdentity) load(r *reading) error {
+	cert, err := r.file(f.options.cert, maxMaterial)
+	if err != nil {
+		return err
+	}
+	key, err := r.file(f.options.key, maxMaterial)
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return fmt.Errorf("%s and %s: %w", f.options.cert, f.options.key, err)
+	}
+	f.current.Store(&pair)
+	return nil
+}
+
+// clientAuthorities are those by whose word clients are known.
+type clientAuthorities struct {
+	file    string
+	now     func() time.Time
+	current atomic.Pointer[authorities]
+}
+
+// authorities is what was made of the file at one time.
+type authorities struct {
+	pool  *x509.CertPool
+	roots map[string]bool // by their bytes
 }
 
 // counts reports whether a chain that was verified when its connection was made still holds: by its dates, and by an authority that counts
 // now. A connection can last for days.
-func (t *tlsIdentity) counts(chain []*x509.Certificate) bool {
-	current, now := t.current.Load(), t.now()
+func (c *clientAuthorities) counts(chain []*x509.Certificate) bool {
+	current, now := c.current.Load(), c.now()
 	if current == nil || len(chain) == 0 {
 		return false
 	}
@@ -38,73 +75,74 @@ func (t *tlsIdentity) counts(chain []*x509.Certificate) bool {
 	return current.roots[string(chain[len(chain)-1].Raw)]
 }
 
-// load reads the files anew, all of them or none.
-func (t *tlsIdentity) load(r *reading) error {
-	cert, err := r.file(t.options.cert, maxMaterial)
+// load reads the file anew, all of it or nothing.
+func (c *clientAuthorities) load(r *reading) error {
+	rest, err := r.file(c.file, maxMaterial)
 	if err != nil {
 		return err
 	}
-	key, err := r.file(t.options.key, maxMaterial)
-	if err != nil {
-		return err
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return fmt.Errorf("%s and %s: %w", t.options.cert, t.options.key, err)
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
-	state := &tlsState{config: c}
-	if t.options.clientCA != "" {
-		if state.roots, err = t.authorities(r); err != nil {
-			return err
-		}
-		c.ClientCAs = x509.NewCertPool()
-		for der := range state.roots {
-			cert, err := x509.ParseCertificate([]byte(der))
-			if err != nil {
-				return fmt.Errorf("%s: %w", t.options.clientCA, err)
-			}
-			c.ClientCAs.AddCert(cert)
-		}
-		// Probes come without a certificate; who may ask is decided for each request.
-		c.ClientAuth = tls.VerifyClientCertIfGiven
-	}
-	t.current.Store(state)
-	return nil
-}
-
-func (t *tlsIdentity) authorities(r *reading) (map[string]bool, error) {
-	rest, err := r.file(t.options.clientCA, maxMaterial)
-	if err != nil {
-		return nil, err
-	}
-	roots := map[string]bool{}
+	all := &authorities{pool: x509.NewCertPool(), roots: map[string]bool{}}
 	for {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("%s: %s where a certificate is wanted", t.options.clientCA, block.Type)
+			return fmt.Errorf("%s: %s where a certificate is wanted", c.file, block.Type)
 		}
-		roots[string(block.Bytes)] = true
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.file, err)
+		}
+		all.pool.AddCert(cert)
+		all.roots[string(cert.Raw)] = true
 	}
-	if len(roots) == 0 {
-		return nil, fmt.Errorf("%s: no certificate in PEM", t.options.clientCA)
+	if len(all.roots) == 0 {
+		return fmt.Errorf("%s: no certificate in PEM", c.file)
 	}
-	return roots, nil
+	c.current.Store(all)
+	return nil
 }
 
-// config returns the configuration of a listener, whose every connection gets what is current.
-func (t *tlsIdentity) config() *tls.Config {
-	return &tls.Config{
+// tlsConfig returns the configuration of a listener, whose every connection gets what is current.
+func (s *server) tlsConfig() *tls.Config {
+	base := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			if current := t.current.Load(); current != nil {
-				return current.config, nil
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if cert := s.identity.Certificate(); cert != nil {
+				return cert, nil
 			}
-			return nil, errors.New("no certificate")
+			return nil, errors.New("no certificate yet")
 		},
 	}
+	if s.clients == nil {
+		return base
+	}
+	outer := base.Clone()
+	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		current := s.clients.current.Load()
+		if current == nil {
+			return nil, errors.New("no authorities of clients yet")
+		}
+		config := base.Clone()
+		config.ClientCAs = current.pool
+		// Probes come without a certificate; who may ask is decided for each request.
+		config.ClientAuth = tls.VerifyClientCertIfGiven
+		return config, nil
+	}
+	return outer
+}
+
+// expiry tells when what the server is known by ends.
+func expiry(id identity) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "assay_certificate_expiry_timestamp_seconds", Help: "When the certificate that is served ends, in Unix time; 0 if there is none.",
+	}, func() float64 {
+		cert := id.Certificate()
+		if cert == nil || cert.Leaf == nil {
+			return 0
+		}
+		return float64(cert.Leaf.NotAfter.Unix())
+	})
 }
