@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"strings"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -19,15 +18,10 @@ func cmdChart(ts *testscript.TestScript, neg bool, args []string) {
 		"--values", ts.Getenv("LOCAL") + "/base.yaml",
 	}, args...)...))
 	answer := ts.ReadFile("stdout")
-	for deadline := time.Now().Add(readyWithin); ; time.Sleep(100 * time.Millisecond) {
-		ts.Check(ts.Exec("kubectl", "get", "pods", "--namespace", "assay-system", "--selector", "app.kubernetes.io/name=assay", "--output",
-			`jsonpath={range .items[*]}{.metadata.deletionTimestamp}{"\n"}{end}`))
-		if strings.TrimSpace(ts.ReadFile("stdout")) == "" {
-			break
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("chart: replicas of before are still there after %v", readyWithin)
-		}
+	ts.Check(ts.Exec("kubectl", "get", "pods", "--namespace", "assay-system", "--selector", "app.kubernetes.io/name=assay",
+		"--output", `jsonpath={range .items[?(@.metadata.deletionTimestamp)]}pod/{.metadata.name} {end}`))
+	if gone := strings.Fields(ts.ReadFile("stdout")); len(gone) > 0 {
+		ts.Check(ts.Exec("kubectl", append([]string{"wait", "--namespace", "assay-system", "--for", "delete", "--timeout", "2m"}, gone...)...))
 	}
 	if _, err := ts.Stdout().Write([]byte(answer)); err != nil {
 		ts.Fatalf("chart: %v", err)
