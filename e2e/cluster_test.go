@@ -95,8 +95,7 @@ func newCluster(t *testing.T) *sharedCluster {
 // setup starts the cluster for the first story, and tells each where it is.
 func (c *sharedCluster) setup(env *testscript.Env) error {
 	if err := c.start(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exit.ExitCode() == clusterUnable && peersOptional() {
+		if unable(err) && peersOptional() {
 			env.T().Skip(err)
 		}
 		return err
