@@ -16,6 +16,7 @@ type Options struct {
 	Name  string   // of the policy; "": that of the system
 	Roots Roots    // of the trust data
 	Roles []string // whose targets count where no signers are named; none: the format's default
+	Mode  string   // of the policy: enforce, warn or audit; "": enforce, which is not written
 
 	// Now is when certificates must be valid.
 	Now time.Time

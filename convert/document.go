@@ -20,6 +20,7 @@ const format = "notaryv1"
 // document is a policy that is to be written.
 type document struct {
 	name, source, system string
+	mode                 string
 	scope                *label
 	roots                writtenRoot
 	roles                []string
@@ -200,6 +201,7 @@ func (d *document) write(w *policy.Writer) {
 	w.Text("name", d.name)
 	w.Close()
 	w.Open("spec")
+	w.Text("mode", d.mode)
 	if d.scope != nil {
 		w.Open("scope")
 		w.Open("namespaces")

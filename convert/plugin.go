@@ -51,7 +51,7 @@ func Plugin(s PluginSettings, o Options) (*Result, error) {
 	}
 	dct := &authority{name: "dct", server: notary, comment: "NOTARY=" + cmp.Or(s.Notary, pluginNotary)}
 	d := document{
-		name: cmp.Or(o.Name, "img-authz-plugin"), source: "REGISTRY and NOTARY", system: "img-authz-plugin", roots: roots, roles: o.Roles, authorities: []*authority{dct},
+		name: cmp.Or(o.Name, "img-authz-plugin"), source: "REGISTRY and NOTARY", system: "img-authz-plugin", mode: o.Mode, roots: roots, roles: o.Roles, authorities: []*authority{dct},
 		rules: []rule{
 			{comment: "REGISTRY=" + cmp.Or(s.Registry, pluginRegistry), pattern: registry + "/**", authority: dct},
 			{comment: "every other registry", pattern: "**", deny: "You can only use docker images from the following authorized registries: " + cmp.Or(s.Registry, pluginRegistry)},

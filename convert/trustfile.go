@@ -169,7 +169,7 @@ func (c *trustFileReader) convert() (*Result, error) {
 	rest := rule{comment: "what no repository is about", pattern: "**", deny: "No repository matched"}
 	d := document{
 		name: cmp.Or(c.options.Name, "container-signature-enforcer"), source: c.file, system: "container-signature-enforcer",
-		scope: scope, roots: roots, roles: c.options.Roles, authorities: c.authorities, rules: append(c.rules, rest),
+		mode: c.options.Mode, scope: scope, roots: roots, roles: c.options.Roles, authorities: c.authorities, rules: append(c.rules, rest),
 	}
 	return d.result(c.notes, c.hosts)
 }

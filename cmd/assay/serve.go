@@ -146,6 +146,7 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 		return nil, err
 	}
 	s.open = newConnections(maxConnections, s.metrics.displaced.Inc)
+	s.metrics.registry.MustRegister(s.open.metrics()...)
 	s.point = &enforce.Point{Decider: s.engine, Timeout: o.timeout, Record: s.record}
 	return s, nil
 }

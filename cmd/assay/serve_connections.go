@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // maxConnections is how many connections are open at once, whoever has made them.
@@ -35,6 +37,27 @@ type connection struct {
 
 func newConnections(limit int, refused func()) *connections {
 	return &connections{limit: limit, refused: refused, open: map[*connection]struct{}{}, from: map[netip.Addr]int{}}
+}
+
+// metrics tells how many are open.
+func (c *connections) metrics() []prometheus.Collector {
+	gauge := func(client string, count func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "assay_connections", Help: "Connections that are open, by whether the client has a certificate that counts.",
+			ConstLabels: prometheus.Labels{"client": client},
+		}, func() float64 {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return float64(count())
+		})
+	}
+	strangers := func() (n int) {
+		for _, count := range c.from {
+			n += count
+		}
+		return n
+	}
+	return []prometheus.Collector{gauge("unknown", strangers), gauge("known", func() int { return len(c.open) - strangers() })}
 }
 
 // listener bounds what comes from one.

@@ -41,6 +41,7 @@ var diaServiceLink = regexp.MustCompile(`^DIAWH_(SERVICE_HOST|SERVICE_PORT(_.+)?
 type diaEnvironment struct {
 	roots, slice string
 	skipVerify   bool
+	mode         string
 	hints        []string // for the log
 }
 
@@ -179,6 +180,7 @@ kind: TrustPolicy
 metadata:
   name: dia
 spec:
+  mode: %s
   scope:
     points: [kubernetes]
   authorities:
@@ -193,5 +195,5 @@ spec:
   - images: ["**"]
     require: attestor
     platform: linux/amd64
-`, d.roots, d.slice)
+`, cmp.Or(d.mode, "enforce"), d.roots, d.slice)
 }

@@ -18,6 +18,7 @@ type trustFileOptions struct {
 	file   string
 	strict bool
 	given  bool // strict was
+	mode   string
 }
 
 // trustFileFlags adds the flags about a trust file to a command.
@@ -45,7 +46,7 @@ func (o *trustFileOptions) convert(r *reading) (*convert.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := convert.TrustFileOptions{Options: convert.Options{Now: o.app.now()}}
+	options := convert.TrustFileOptions{Options: convert.Options{Now: o.app.now(), Mode: o.mode}}
 	if o.given {
 		options.Strict = &o.strict
 	}

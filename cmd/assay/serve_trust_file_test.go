@@ -43,6 +43,24 @@ func TestCSE37_TrustFileIsObeyedAndReadAgain(t *testing.T) {
 	}
 }
 
+// In another mode nothing is denied, and what would be is said.
+func TestConvertedMode(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "trust.yaml")
+	replace(t, file, fmt.Sprintf(acceptedWithoutALook, "a"))
+	r := serveWith(t, map[string]string{diaRoots: "../../examples/ca/ci.pem"}, "kubernetes", "--trust-file", file, "--dia-environment", "--converted-mode", "warn",
+		"--insecure-plain-http", "--kubeconfig", apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} }))
+	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == 200 })
+	if ok, text := r.admitted("shop", "registry.invalid/b/app:1"); !ok {
+		t.Errorf("denied: %s", text)
+	}
+	for _, row := range [][]string{{"--converted-mode", "warn", "--policy", servedPolicy(t, "a")}, {"--converted-mode", "off", "--trust-file", file}} {
+		got := runAssay(t, "", append([]string{"serve", "kubernetes", "--insecure-plain-http"}, row...)...)
+		if got.code != exitUsage || !strings.Contains(got.stderr, "--converted-mode") {
+			t.Errorf("%v: got exit %d %s", row, got.code, got.stderr)
+		}
+	}
+}
+
 func TestCSE22_StrictIsAFlag(t *testing.T) {
 	whole, err := os.ReadFile("../../convert/testdata/trust.yaml")
 	must(t, err)

@@ -26,8 +26,7 @@ const (
 	// identitySettle is how long an authority is in the webhook's configurations before it issues: there can be several API servers, and
 	// each has to hear of it.
 	identitySettle = 15 * time.Second
-	// identityGrace is how long an authority that nobody knows stays in the webhook's configurations: another replica can show what is of
-	// it still.
+	// identityGrace is how long an authority that is not in the Secret stays in the webhook's configurations.
 	identityGrace = 10 * time.Minute
 	// identityPause is how long after a change the same thing is not changed again, so that two who want different things waste little.
 	identityPause = time.Second
@@ -165,7 +164,7 @@ func (i *Identity) step(ctx context.Context) error {
 	state, unusable := identity.Parse(data, identity.Names(i.config.Service, i.config.Namespace), i.config.Lifetimes, now)
 	i.tell("Secret of own certificates: what cannot be used is made anew", errors.Join(damaged, unusable))
 	i.observe(state, now)
-	next, changed, err := state.Advance(now, i.settled, i.held())
+	next, changed, err := state.Advance(now, i.settled)
 	if err != nil {
 		return err
 	}
@@ -181,14 +180,6 @@ func (i *Identity) step(ctx context.Context) error {
 	}
 	i.show(state, now)
 	return err
-}
-
-// held is what is shown now, for the case that the Secret has lost it.
-func (i *Identity) held() identity.Held {
-	if now := i.shown.Load(); now != nil {
-		return identity.Held{Server: now.server, Authority: now.authority}
-	}
-	return identity.Held{}
 }
 
 // observe notes since when authorities are trusted everywhere.
@@ -273,7 +264,8 @@ func (i *Identity) inject(ctx context.Context, one *single, state identity.State
 	return nil
 }
 
-// strangers are those of a configuration's authorities that are not in the Secret and have not been there for long.
+// strangers are those of a configuration's authorities that are not in the Secret, as long as somebody may show what is of them: after the
+// Secret was lost, or when certificates came from elsewhere before.
 func (i *Identity) strangers(bundle, present []*x509.Certificate, now time.Time) []*x509.Certificate {
 	var kept []*x509.Certificate
 	for _, cert := range present {

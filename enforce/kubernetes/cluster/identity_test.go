@@ -72,13 +72,13 @@ func (f *fleet) add() *replica {
 	r := &replica{ended: make(chan struct{})}
 	var err error
 	r.Identity, err = f.api.cluster(slog.New(slog.NewJSONHandler(f.log, nil))).Identity(IdentityConfig{
-		Namespace: "assay-system", Secret: "certs", Service: "assay", Webhook: "assay",
+		Namespace: "assay-system", Secret: "certs", Service: "assay", Webhook: "assay", Settle: settle,
 		Now: func() time.Time { r.looked.Add(1); return f.time() },
 	})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	r.every = time.Millisecond
+	r.every = 2 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = func() { cancel(); <-r.ended }
 	go func() { defer close(r.ended); r.Run(ctx) }()
@@ -99,8 +99,9 @@ func (f *fleet) until(what string, tick time.Duration, yes func() bool) {
 			before = append(before, r.looked.Load())
 		}
 		f.now.Add(int64(tick))
+		time.Sleep(pace)
 		for n, r := range f.replicas {
-			for r.looked.Load() < before[n]+6 && time.Now().Before(end) {
+			for r.looked.Load() < before[n]+4 && time.Now().Before(end) {
 				time.Sleep(time.Millisecond)
 			}
 		}
@@ -149,7 +150,7 @@ func (f *fleet) call(lag time.Duration) *caller {
 	for n := range 2 {
 		group.Go(func() {
 			for at := n; ctx.Err() == nil; at++ {
-				time.Sleep(time.Millisecond) // the replicas need a processor as well
+				time.Sleep(3 * time.Millisecond) // the replicas need a processor as well
 				for _, path := range []string{mutatingPath, validatingPath} {
 					c.once(f, replicas[at%len(replicas)], path, lag)
 				}
@@ -198,8 +199,13 @@ func (c *caller) end(t *testing.T) {
 	t.Logf("%d calls, %d failures", c.calls.Load(), len(c.failures))
 }
 
-// lag is how slow the caller is to hear; less than the replicas wait, in their time.
-const lag = 20 * time.Millisecond
+// lag is how slow the caller is to hear, and settle what the replicas wait in their time, which passes in ticks of a tenth of a second that
+// last for pace at least: longer.
+const (
+	lag    = 50 * time.Millisecond
+	settle = 4 * time.Second
+	pace   = 3 * time.Millisecond
+)
 
 func newWorld(t *testing.T) *fleet {
 	t.Helper()
@@ -265,7 +271,7 @@ func TestIdentityRotatesUnderLoad(t *testing.T) {
 		t.Error("the authority has changed with it")
 	}
 	f.until("time passes", 4*24*time.Hour, func() bool { return f.time().Sub(start) > 240*24*time.Hour })
-	f.until("the authority changes", time.Second, func() bool { return f.agreed() && f.authority() != first })
+	f.until("the authority changes", 100*time.Millisecond, func() bool { return f.agreed() && f.authority() != first })
 	f.until("the old one is not trusted any more", 24*time.Hour, func() bool {
 		certs, err := identity.ParseBundle(f.api.trusts(validatingPath, 0)[0])
 		return err == nil && len(certs) == 1

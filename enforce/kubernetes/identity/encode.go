@@ -94,8 +94,11 @@ func parseServer(certificate, key []byte, names []string, root *x509.Certificate
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(root)
+	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now}); err != nil {
+		return nil, err
+	}
 	for _, name := range names {
-		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: now}); err != nil {
+		if err := pair.Leaf.VerifyHostname(name); err != nil {
 			return nil, err
 		}
 	}

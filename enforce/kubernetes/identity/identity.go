@@ -77,13 +77,12 @@ func (s State) Bundle() []*x509.Certificate {
 }
 
 // Advance returns what should stand in the Secret at time now, and whether that is something else. trusted reports whether the API server
-// has trusted an authority for so long that every part of it knows. held is what this replica shows now, from before something was
-// lost, with its authority; zero if it shows nothing.
-func (s State) Advance(now time.Time, trusted func(*x509.Certificate) bool, held Held) (next State, changed bool, err error) {
+// has trusted an authority for so long that every part of it knows. What was lost is made anew; until that is trusted, replicas show what
+// they have shown.
+func (s State) Advance(now time.Time, trusted func(*x509.Certificate) bool) (next State, changed bool, err error) {
 	next = s
 	next.old = slices.Clone(s.old)
 	changed = next.forget(now)
-	changed = next.recover(now, held) || changed
 	for _, step := range []func(time.Time, func(*x509.Certificate) bool) (bool, error){next.found, next.prepare, next.promote, next.renew} {
 		stepped, err := step(now, trusted)
 		if err != nil {
@@ -92,12 +91,6 @@ func (s State) Advance(now time.Time, trusted func(*x509.Certificate) bool, held
 		changed = changed || stepped
 	}
 	return next, changed, nil
-}
-
-// Held is what a replica shows, and the authority that issued it, without its key.
-type Held struct {
-	Server    *tls.Certificate
-	Authority *x509.Certificate
 }
 
 // forget drops old authorities of which nothing can be served any more.
@@ -109,22 +102,7 @@ func (s *State) forget(now time.Time) bool {
 	return true
 }
 
-// recover takes what a replica still shows for what was lost, so that the API server meets nothing that it does not trust.
-func (s *State) recover(now time.Time, held Held) bool {
-	if held.Server == nil || held.Authority == nil || now.After(held.Server.Leaf.NotAfter) || s.server != nil {
-		return false
-	}
-	switch {
-	case s.authority == nil:
-		s.authority = &authority{cert: held.Authority}
-	case !s.authority.cert.Equal(held.Authority) || s.authority.key != nil:
-		return false // it issues anew
-	}
-	s.server = held.Server
-	return true
-}
-
-// found makes an authority where there is none and nothing is served: nobody has to learn to trust it beside another.
+// found makes an authority where there is none.
 func (s *State) found(now time.Time, _ func(*x509.Certificate) bool) (bool, error) {
 	if s.authority != nil || s.next != nil {
 		return false, nil
@@ -144,7 +122,7 @@ func (s *State) prepare(now time.Time, _ func(*x509.Certificate) bool) (bool, er
 	return true, err
 }
 
-// promote lets the next authority issue, once it is trusted; at once, if there is nothing that is served until then.
+// promote lets the next authority issue, once it is trusted; at once, if there is nothing to show until then.
 func (s *State) promote(now time.Time, trusted func(*x509.Certificate) bool) (bool, error) {
 	if s.next == nil || s.server != nil && !trusted(s.next.cert) {
 		return false, nil
