@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -134,7 +135,7 @@ func (c *sharedCluster) script(ctx context.Context, verb string) error {
 	cmd := exec.CommandContext(ctx, "./local", verb)
 	cmd.Env = append(os.Environ(), "LOCAL="+c.folder, fmt.Sprintf("LOCAL_OWNER=%d", os.Getpid()))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("e2e/local %s: %w\n%s", verb, err, out)
+		return fmt.Errorf("e2e/local %s: %w\n%s", verb, err, bytes.TrimSpace(out))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -33,15 +34,17 @@ type link struct {
 
 // newLink makes the first pair whose number is free; that the name is taken at once makes the number ours.
 func newLink() (*link, error) {
-	var last error
 	for n := range maxLinks {
 		l := &link{name: linkPrefix + strconv.Itoa(n)}
-		if last = ip("link", "add", l.name, "type", "veth", "peer", "name", l.name+"n"); last != nil {
-			continue
+		err := ip("link", "add", l.name, "type", "veth", "peer", "name", l.name+"n")
+		if err == nil {
+			return l, errors.Join(ip("address", "add", l.host().String()+"/30", "dev", l.name), ip("link", "set", l.name, "up"))
 		}
-		return l, errors.Join(ip("address", "add", l.host().String()+"/30", "dev", l.name), ip("link", "set", l.name, "up"))
+		if _, taken := net.InterfaceByName(l.name); taken != nil {
+			return nil, fmt.Errorf("%w: %w", errUnable, err)
+		}
 	}
-	return nil, fmt.Errorf("%w: no interface %s0 to %s%d can be made: %w", errUnable, linkPrefix, linkPrefix, maxLinks-1, last)
+	return nil, fmt.Errorf("%d clusters run on this machine already", maxLinks)
 }
 
 // give moves the other end to a process's network.
@@ -85,7 +88,7 @@ func (l *link) address(n int) netip.Addr {
 
 func ip(args ...string) error {
 	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out)
+		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

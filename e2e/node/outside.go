@@ -205,7 +205,7 @@ func failure(ended error, log string) error {
 	if errors.As(ended, &exit) && exit.ExitCode() == exitUnable {
 		ended = errUnable
 	}
-	return fmt.Errorf("%w:\n%s", ended, text)
+	return fmt.Errorf("%w; it said:\n%s", ended, strings.TrimSpace(string(text)))
 }
 
 // stop ends the cluster of a folder and waits until nothing of it is left. One that does not run is no error.
