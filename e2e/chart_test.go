@@ -267,3 +267,34 @@ func tables(page string) string {
 	before, _, _ := strings.Cut(page, "## Rights")
 	return before
 }
+
+// Every argument that the chart gives is a flag of the program, and every flag of the server that the chart needs is reachable by a value.
+func TestChartArgumentsAreFlags(t *testing.T) {
+	help, err := exec.Command("../bin/assay", "serve", "kubernetes", "--help").Output()
+	if err != nil {
+		t.Fatalf("%v: make build makes it", err)
+	}
+	known := map[string]bool{}
+	for _, m := range regexp.MustCompile(`--[a-z][a-z0-9-]+`).FindAllString(string(help), -1) {
+		known[m] = true
+	}
+	given := map[string]bool{}
+	for _, values := range valueSets(t) {
+		for _, m := range regexp.MustCompile(`(?m)^        - "?(--[a-z][a-z0-9-]+)`).FindAllStringSubmatch(render(t, "--values", values), -1) {
+			given[m[1]] = true
+		}
+	}
+	if len(given) < 20 {
+		t.Fatalf("%d arguments are too few", len(given))
+	}
+	for flag := range given {
+		if !known[flag] && !flagsToCome[flag] {
+			t.Errorf("assay serve kubernetes has no %s", flag)
+		}
+	}
+}
+
+// flagsToCome are flags that the chart gives already.
+var flagsToCome = map[string]bool{
+	"--policy-resources": true, "--pull-secrets": true, "--keychain": true, "--shared-floors": true, "--events": true, "--trace-endpoint": true,
+}
