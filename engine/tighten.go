@@ -6,11 +6,15 @@ import (
 
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust"
 )
 
 // A namespace's policy is written by whoever may write in that namespace, and can only tighten: its opinion is never the one that an
 // image needs, it is not asked before a policy of the cluster has one, it names no digest that was not asked for, and a verdict that
 // allows is a policy of the cluster's.
+
+// Formats look by this interface for whose policy it is.
+var _ trust.OfNamespace = (*policy.Section)(nil)
 
 // tightens reports whether p is a namespace's policy.
 func (p *planned) tightens() bool { return p.Namespace != "" }

@@ -12,6 +12,8 @@ import (
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust/certificate"
+	"github.com/assay-dev/assay/trust/formats"
+	"github.com/assay-dev/assay/trust/sigstore"
 )
 
 // ofNamespace parses a NamespaceTrustPolicy of a namespace.
@@ -27,7 +29,7 @@ func (w *world) ofNamespace(namespace, name, spec string) *policy.Policy {
 	if err != nil {
 		w.Fatal(err)
 	}
-	p, err := policy.Parse(policy.Source{Name: "NamespaceTrustPolicy/" + namespace + "/" + name, Data: data, Object: true}, []string{certificate.Name})
+	p, err := policy.Parse(policy.Source{Name: "NamespaceTrustPolicy/" + namespace + "/" + name, Data: data, Object: true}, []string{certificate.Name, sigstore.Name})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -239,16 +241,24 @@ func TestT38_TenantsWordIsNotTheClusters(t *testing.T) {
 func TestT38_NamesOfTenantsPoliciesAreTheirOwn(t *testing.T) {
 	w := newWorld(t)
 	w.useAll(w.parse("own", simple), w.ofNamespace("payments", "own", simple), w.ofNamespace("tools", "own", simple))
-	two := func(c *engine.Config) {
-		c.Policies = []*policy.Policy{w.ofNamespace("payments", "own", simple), w.ofNamespace("payments", "own", allowsAll)}
-	}
-	_, err := engine.New(func() engine.Config {
-		c := engine.Config{Source: w.client, Tags: w.client}
-		two(&c)
-		return c
-	}())
+	_, err := engine.New(engine.Config{Source: w.client, Tags: w.client, Formats: formats.All(formats.Config{}), Policies: []*policy.Policy{
+		w.ofNamespace("payments", "own", simple), w.ofNamespace("payments", "own", allowsAll),
+	}})
 	if err == nil || !strings.Contains(err.Error(), `"payments/own" has the name of the one in`) {
 		t.Errorf("two of one name: got %v", err)
+	}
+}
+
+func TestT38_TenantsSectionsSayTheirNamespace(t *testing.T) {
+	w := newWorld(t)
+	const spec = `
+  authorities: {ci: {sigstore: {key: {kms: "hashivault://release"}}}}
+  rules: [{images: ["**"], require: ci}]
+`
+	_, err := engine.New(engine.Config{Source: w.client, Tags: w.client, Formats: formats.All(formats.Config{}), Policies: []*policy.Policy{w.ofNamespace("payments", "own", spec)}})
+	want := "NamespaceTrustPolicy/payments/own: spec.authorities.ci.sigstore.key.kms: a policy of a namespace cannot use"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

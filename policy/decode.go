@@ -83,6 +83,8 @@ func (d *decoder) full() bool { return len(d.errs) >= maxErrors }
 type origin struct {
 	name   string
 	object bool // it is an object of a cluster and has no lines
+
+	namespace string // of a NamespaceTrustPolicy
 }
 
 func (o origin) errorAt(line, column int, p *path, text string) Error {

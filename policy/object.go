@@ -189,6 +189,7 @@ func (c *compiler) bind(root cursor, w *wireDocument) {
 		return
 	}
 	p := c.policy
+	c.namespace = w.namespace
 	p.Namespace, p.Name = w.namespace, w.namespace+"/"+p.Name
 	if p.Namespace == "" && !c.hasFailed(at.path) {
 		c.fail(at.node, at.path, "missing; a %s speaks about the namespace that it lives in", namespaceKind)

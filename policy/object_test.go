@@ -295,6 +295,9 @@ func TestObjectSection(t *testing.T) {
 		t.Error("what a Secret says is not part of the hash")
 	}
 	wantErrors(t, s.Decode(new(testOptions)), `TrustPolicy/production: spec.authorities.ci.certificate.root: unknown field; did you mean "roots"?`)
+	if s.Namespace() != "" {
+		t.Errorf("a policy of the cluster is in namespace %q", s.Namespace())
+	}
 	cause := errors.New("no such key")
 	err = s.Errorf("crls[0].file", "%w; look for it", cause)
 	if want := "TrustPolicy/production: spec.authorities.ci.certificate.crls[0].file: no such key; look for it"; err.Error() != want || !errors.Is(err, cause) {
@@ -346,6 +349,39 @@ func TestT38_FilesOfObjects(t *testing.T) {
 		got, err := ParseObjectFile(name)
 		if err == nil || !strings.Contains(err.Error(), want) || got != (ObjectFile{}) {
 			t.Errorf("%q: got %+v, %v; want %q", name, got, err, fmt.Sprint(want))
+		}
+	}
+}
+
+// A format's hint about paths gives way to one that an object can follow.
+func TestT38_ErrorsOfFiles(t *testing.T) {
+	missing := errors.New("secret ca is not there")
+	data := namespacedHead + `{"authorities":{"ci":{"certificate":{"roots":"x"}}},"rules":[{"images":["**"],"require":"ci"}]}}`
+	p, err := Parse(Source{Name: "x", Data: []byte(data), Object: true, ReadFile: func(name string) ([]byte, error) {
+		if _, err := ParseObjectFile(name); err != nil {
+			return nil, err
+		}
+		return nil, missing
+	}}, knownFormats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := p.Authorities[0].Section
+	if s.Namespace() != "payments" {
+		t.Errorf("the section is in namespace %q", s.Namespace())
+	}
+	for name, want := range map[string]string{
+		"secret:ca/a.pem":       "secret ca is not there; write secret:NAME/KEY or configmap:NAME/KEY, of what is there",
+		"secret:other/ca/a.pem": `"secret:other/ca/a.pem" has 3 parts, and other namespaces cannot be named: a policy reads from one namespace only; write secret:NAME/KEY`,
+		"ca/ci.pem":             `"ca/ci.pem" is no file that a policy in a cluster can name; write secret:NAME/KEY or configmap:NAME/KEY`,
+	} {
+		_, err := s.ReadFile(name)
+		got := s.Errorf("rootsFiles[0]", "%w; give a path relative to the policy's folder", err)
+		if full := "x: spec.authorities.ci.certificate.rootsFiles[0]: " + want; got.Error() != full {
+			t.Errorf("got  %v\nwant %s", got, full)
+		}
+		if name == "secret:ca/a.pem" && !errors.Is(got, missing) {
+			t.Error("the cause is lost")
 		}
 	}
 }

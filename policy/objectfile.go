@@ -49,3 +49,18 @@ func ParseObjectFile(name string) (ObjectFile, error) {
 	}
 	return f, nil
 }
+
+// objectFileError is why a file that an object names could not be read.
+type objectFileError struct{ cause error }
+
+// Error returns the cause with a next step.
+func (e *objectFileError) Error() string {
+	text := e.cause.Error()
+	if strings.Contains(text, "; ") {
+		return text
+	}
+	return text + "; write secret:NAME/KEY or configmap:NAME/KEY, of what is there"
+}
+
+// Unwrap returns the cause.
+func (e *objectFileError) Unwrap() error { return e.cause }

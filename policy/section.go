@@ -43,7 +43,8 @@ func (s *Section) Decode(into any) error {
 
 // Errorf returns an Error at the place of a field, given as a path of keys and indexes such as "crls[1].file"; "" is the section
 // itself. If the field is not there, the error stands at the nearest place above it. The last "; " of the text separates what is
-// wrong from the next step. A %w keeps its cause.
+// wrong from the next step. A %w keeps its cause. Where the cause is that a file of an object could not be read, its own next step is taken:
+// formats know of paths only.
 func (s *Section) Errorf(field, format string, args ...any) error {
 	c := s.place.field(field)
 	err := fmt.Errorf(format, args...)
@@ -51,12 +52,19 @@ func (s *Section) Errorf(field, format string, args ...any) error {
 	if at.Kind != yaml.ScalarNode || at.Tag == "!!null" {
 		at = c.at()
 	}
-	e := s.errorAt(at.Line, at.Column, c.path, err.Error())
+	text := err.Error()
+	if file := (*objectFileError)(nil); errors.As(err, &file) {
+		text = file.Error()
+	}
+	e := s.errorAt(at.Line, at.Column, c.path, text)
 	if cause := errors.Unwrap(err); cause != nil {
 		return &located{where: e, cause: cause}
 	}
 	return e
 }
+
+// Namespace returns the namespace of the NamespaceTrustPolicy that s is a part of, and "" for any other document.
+func (s *Section) Namespace() string { return s.namespace }
 
 // Line returns the line of a field, given as for Errorf; if it is not there, that of the nearest place above it, and 0 in an object of a cluster.
 func (s *Section) Line(field string) int { return s.place.field(field).at().Line }
@@ -109,6 +117,9 @@ func (s *Section) ReadFile(name string) ([]byte, error) {
 		return nil, errors.New("the name of the file is empty")
 	}
 	content, err := s.readFile(name)
+	if err != nil && s.object {
+		return nil, &objectFileError{err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -142,6 +142,12 @@ type Section interface {
 	ReadFile(name string) ([]byte, error)
 }
 
+// OfNamespace is implemented by sections that can stand in the policy of a Kubernetes namespace, whose author is not the one who runs Assay.
+// A format must refuse there what would have Assay use credentials of its own on that author's behalf.
+type OfNamespace interface {
+	Namespace() string // "" for a policy of the whole installation
+}
+
 // Source is where evidence is found: the registry, as far as a format may see it. Whatever it returns by digest has that digest.
 //
 // What it returns is shared: a list may be sorted, but bytes and annotations must not be written to.

@@ -243,6 +243,9 @@ func (c *compiler) keySource(at string, o *KeyOptions) (material.KeySource, erro
 	if given != 1 {
 		return nil, c.Errorf(at, "wants exactly one of pem, file and kms; write the key from BEGIN PUBLIC KEY to END PUBLIC KEY, or a file's path")
 	}
+	if n, ok := c.Section.(trust.OfNamespace); ok && n.Namespace() != "" && o.KMS != "" {
+		return nil, c.Errorf(at+".kms", "a policy of a namespace cannot use the credentials that Assay has there; write the key in pem, or name a file")
+	}
 	if o.KMS != "" && c.format.config.Material == nil {
 		return nil, c.Errorf(at+".kms", "%w", errNoMaterial)
 	}

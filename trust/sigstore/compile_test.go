@@ -188,6 +188,21 @@ func TestWithoutKeeper(t *testing.T) {
 	}
 }
 
+// tenant is a section of a namespace's policy.
+type tenant struct{ trusttest.Section }
+
+func (tenant) Namespace() string { return "payments" }
+
+// T38: who writes a namespace's policy does not ask a key service in Assay's name.
+func TestT38_TenantsNameNoKeyService(t *testing.T) {
+	l := home()
+	options := l.keyless(func(o *Options) { o.SignerOptions = SignerOptions{Key: &KeyOptions{KMS: "vault://key"}} })
+	_, err := New(Config{}).New(tenant{trusttest.Section{Options: options}})
+	if err == nil || !strings.Contains(err.Error(), "section.key.kms: a policy of a namespace cannot use the credentials that Assay has there") {
+		t.Errorf("error = %v", err)
+	}
+}
+
 func TestFormat(t *testing.T) {
 	f := New(Config{})
 	if _, ok := f.Options().(*Options); f.Name() != "sigstore" || !ok {
