@@ -53,6 +53,9 @@ var tunables = map[string]string{
 	"kernel/keys/root_maxbytes": "25000000",
 }
 
+// kept are the folders in which programs write whatever they are told. Inside, what is written there is in memory.
+var kept = []string{"/etc", "/var/lib", "/var/log"}
+
 // mounts makes a view of the machine in which nothing that is written stays: what programs keep is in memory.
 func mounts(folder string) error {
 	// Private, so that no mount gets out; then shared among those inside, which a kubelet wants.
@@ -65,7 +68,7 @@ func mounts(folder string) error {
 	if err := mount("tmpfs", state, "tmpfs", 0, "mode=0755"); err != nil {
 		return err
 	}
-	for _, path := range []string{"/etc", "/var/lib", "/var/log"} {
+	for _, path := range kept {
 		upper, work := filepath.Join(state, "over", path), filepath.Join(state, "work", path)
 		if err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755)); err != nil {
 			return err

@@ -36,6 +36,11 @@ func start(ctx context.Context, folder string) error {
 	if err := able(); err != nil {
 		return err
 	}
+	for _, hidden := range append([]string{"/run"}, kept...) {
+		if folder == hidden || strings.HasPrefix(folder, hidden+"/") {
+			return fmt.Errorf("%s: programs in the cluster have a %s of their own; choose another folder", folder, hidden)
+		}
+	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
