@@ -31,6 +31,7 @@ func TestStories(t *testing.T) {
 			return setup(env, bin, shared)
 		},
 		Cmds:                commands(),
+		Condition:           func(word string) (bool, error) { return serves(bin, word) },
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -63,6 +64,16 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"sigstore":    cmdSigstore,
 		"vault":       cmdVault,
 	}
+}
+
+// serves is the condition [serves:FLAG]: assay serve kubernetes has the flag.
+func serves(bin, word string) (bool, error) {
+	flag, found := strings.CutPrefix(word, "serves:")
+	if !found {
+		return false, fmt.Errorf("unknown condition %q", word)
+	}
+	help, err := exec.Command(filepath.Join(bin, "assay"), "serve", "kubernetes", "--help").Output()
+	return strings.Contains(string(help), flag), err
 }
 
 // worldKey is where a story keeps its peers.

@@ -47,11 +47,15 @@ func TestCSE37_TrustFileIsObeyedAndReadAgain(t *testing.T) {
 func TestConvertedMode(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "trust.yaml")
 	replace(t, file, fmt.Sprintf(acceptedWithoutALook, "a"))
-	r := serveWith(t, map[string]string{diaRoots: "../../examples/ca/ci.pem"}, "kubernetes", "--trust-file", file, "--dia-environment", "--converted-mode", "warn",
+	r := serveWith(t, map[string]string{diaRoots: "../../examples/ca/ci.pem", diaSkipVerify: "true"}, "kubernetes", "--trust-file", file, "--dia-environment", "--converted-mode", "warn",
 		"--insecure-plain-http", "--kubeconfig", apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} }))
 	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == 200 })
 	if ok, text := r.admitted("shop", "registry.invalid/b/app:1"); !ok {
 		t.Errorf("denied: %s", text)
+	}
+	// DIA-31: what is allowed while TLS of registries is not checked is counted.
+	if !r.metric(`assay_weakened_total{field="DIAWH_REGISTRY_SKIP_VERIFY"} 1`) {
+		t.Error("the weakened check was not counted")
 	}
 	for _, row := range [][]string{{"--converted-mode", "warn", "--policy", servedPolicy(t, "a")}, {"--converted-mode", "off", "--trust-file", file}} {
 		got := runAssay(t, "", append([]string{"serve", "kubernetes", "--insecure-plain-http"}, row...)...)
