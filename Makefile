@@ -15,17 +15,21 @@ VULNDB   ?=
 RUN      ?=
 # Build tags: cloudkeychains for the logins of clouds, kms_aws, kms_gcp, kms_azure for their keys.
 TAGS     ?=
+IMAGE    ?= assay:$(or $(VERSION),local)
 
-.PHONY: help demo build test e2e lint bench bench-peers bench-webhook fuzz mutants
+.PHONY: help demo build image test e2e local-start local-push local-deploy local-stop lint bench bench-peers bench-webhook fuzz mutants
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: build ## eight images and what is decided about them, and why, in two minutes
 	@bin/assay demo
 
 build: ## bin/assay, one static binary
 	@CGO_ENABLED=0 go build $(if $(TAGS),-tags '$(TAGS)') -trimpath -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))' -o bin/assay ./cmd/assay
+
+image: build ## the image of Assay, with the docker that is there (IMAGE=name:tag, BASE=image, CA_BUNDLE=file)
+	@deploy/image/build '$(IMAGE)'
 
 test: ## the tests of all packages, with the race detector where there is a C compiler
 	$(if $(RACE),,@echo 'make test: no C compiler, so data races are NOT looked for' >&2)
@@ -35,6 +39,19 @@ test: ## the tests of all packages, with the race detector where there is a C co
 e2e: build ## the stories, with real peers; installs Debian packages and builds peers where they are missing
 	@e2e/peers/install
 	ASSAY_E2E=$${ASSAY_E2E:-required} go test -tags e2e ./e2e/... -count 1 -v -timeout 20m -run '$(or $(RUN),.)'
+
+local-start: ## a cluster of one node, a registry and a Notary server on this machine; needs root
+	@e2e/peers/install
+	@e2e/local start
+
+local-push: build ## the image of Assay and two sample images, one of them signed, for the cluster of local-start
+	@e2e/local push
+
+local-deploy: ## the chart on that cluster, with a policy for the sample images
+	@e2e/local deploy
+
+local-stop: ## the cluster of local-start is gone, and all that it left
+	@e2e/local stop
 
 lint: ## gofmt, go vet, staticcheck, known vulnerabilities (VULNDB=file:///path for a local database)
 	@VULNDB='$(VULNDB)' .ci/lint

@@ -74,6 +74,8 @@ var house = map[string]row{
 	"sign/vault":                             {may: []string{"image", "trust", "trust/certificate", "sign"}, owns: []string{"github.com/hashicorp/vault/api"}},
 	"cmd/assay":                              {may: []string{"*"}, owns: []string{"github.com/spf13", "github.com/jedib0t/go-pretty", "golang.org/x/term", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
 	"e2e":                                    {},
+	"e2e/hello":                              {},
+	"e2e/node":                               {},
 	"examples":                               {},
 	"tools/benchratio":                       {},
 	"tools/benchwebhook":                     {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}, owns: []string{"k8s.io/api"}},

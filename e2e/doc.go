@@ -1,6 +1,7 @@
 // Package e2e holds the stories: what Assay promises, told as scripts that run against real peers and read as documentation.
 //
 // Each file in stories is one story (https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript); make e2e installs the peers and
-// runs them. Beside the commands of testscript a story has those of the test files here: registry, dockerd, vault, notary, sigstore,
-// server, kubernetes, pod, eventually, offline, layout, ca, digest, capture, exits, fill and needs.
+// runs them. Those in stories/cluster share a cluster with a node (the program node), and run one after another.
+// Beside the commands of testscript a story has those of the test files here: registry, dockerd, vault, notary, sigstore, server,
+// kubernetes, pod, chart, eventually, offline, layout, ca, digest, capture, exits, fill and needs.
 package e2e

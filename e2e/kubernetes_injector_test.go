@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,14 +27,15 @@ import (
 const recordReviews = "ASSAY_RECORD_REVIEWS"
 
 // cmdInjector is "injector IMAGE": a mutating webhook of somebody else's, that adds a container with an image to each pod. It sets
-// $INJECTOR, its URL, and $INJECTOR_CA, its CA in base64.
+// $INJECTOR, its URL, and $INJECTOR_CA, its CA in base64. It listens where the API server of the story can reach it: at $HOST_IP, if
+// that is in a network of its own.
 func cmdInjector(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "injector", neg)
 	if len(args) != 1 {
 		ts.Fatalf("usage: injector IMAGE")
 	}
 	var count atomic.Int64
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer))
 		if err == nil {
 			err = recordReview(body, count.Add(1))
@@ -43,10 +47,31 @@ func cmdInjector(ts *testscript.TestScript, neg bool, args []string) {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	}))
+	if host := ts.Getenv("HOST_IP"); host != "" {
+		ts.Check(listenAt(server, host))
+	}
+	server.StartTLS()
 	ts.Defer(server.Close)
 	ts.Setenv("INJECTOR", server.URL)
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	ts.Setenv("INJECTOR_CA", base64.StdEncoding.EncodeToString(certificate))
+}
+
+// listenAt moves a server that has not started to another address than loopback, with a certificate for it.
+func listenAt(server *httptest.Server, host string) error {
+	template := caTemplate("TLS CA of injector", x509.ExtKeyUsageServerAuth)
+	template.KeyUsage |= x509.KeyUsageDigitalSignature
+	template.IPAddresses = []net.IP{net.ParseIP(host)}
+	a, err := newAuthority(template, nil)
+	if err != nil {
+		return err
+	}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{a.cert.Raw}, PrivateKey: a.key}}}
+	if err := server.Listener.Close(); err != nil {
+		return err
+	}
+	server.Listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	return err
 }
 
 // injected is what an injector looks at of a review.

@@ -30,34 +30,40 @@ func TestStories(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			return setup(env, bin, shared)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"balancer":    cmdBalancer,
-			"ca":          cmdCA,
-			"capture":     cmdCapture,
-			"certificate": cmdCertificate,
-			"collector":   cmdCollector,
-			"digest":      cmdDigest,
-			"dockerd":     cmdDockerd,
-			"eventually":  cmdEventually,
-			"exits":       cmdExits,
-			"fill":        cmdFill,
-			"injector":    cmdInjector,
-			"kubernetes":  cmdKubernetes,
-			"layout":      cmdLayout,
-			"load":        cmdLoad,
-			"needs":       cmdNeeds,
-			"notary":      cmdNotary,
-			"offline":     cmdOffline,
-			"pod":         cmdPod,
-			"registry":    cmdRegistry,
-			"resources":   cmdResources,
-			"server":      cmdServer,
-			"sigstore":    cmdSigstore,
-			"vault":       cmdVault,
-		},
+		Cmds:                commands(),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+// commands are what a story can say beside the commands of testscript.
+func commands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"balancer":    cmdBalancer,
+		"ca":          cmdCA,
+		"capture":     cmdCapture,
+		"certificate": cmdCertificate,
+		"chart":       cmdChart,
+		"collector":   cmdCollector,
+		"digest":      cmdDigest,
+		"dockerd":     cmdDockerd,
+		"eventually":  cmdEventually,
+		"exits":       cmdExits,
+		"fill":        cmdFill,
+		"injector":    cmdInjector,
+		"kubernetes":  cmdKubernetes,
+		"load":        cmdLoad,
+		"layout":      cmdLayout,
+		"needs":       cmdNeeds,
+		"notary":      cmdNotary,
+		"offline":     cmdOffline,
+		"pod":         cmdPod,
+		"registry":    cmdRegistry,
+		"resources":   cmdResources,
+		"server":      cmdServer,
+		"sigstore":    cmdSigstore,
+		"vault":       cmdVault,
+	}
 }
 
 // worldKey is where a story keeps its peers.
