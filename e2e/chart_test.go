@@ -121,6 +121,7 @@ func TestChartRefuses(t *testing.T) {
 		{"a file that would be a policy", []string{"policies.a.mode=audit", `policyFiles.x\.yaml=x`}, []string{"x.yaml", "another ending"}},
 		{"no time to decide", []string{"policyResources.alone=true", "decisionTimeoutSeconds=10"}, []string{"decisionTimeoutSeconds"}},
 		{"no certificate", []string{"policyResources.alone=true", "certificates.mode=secret"}, []string{"certificates.secretName"}},
+		{"the CA of a certificate is none", []string{"policyResources.alone=true", "certificates.mode=secret", "certificates.secretName=tls", "certificates.ca=nothing"}, []string{"certificates.ca"}},
 		{"DIA without a certificate", []string{dia, "webhookTLS.useCertManager=false", "webhookTLS.generateSelfSigned=false"}, []string{"webhookTLS.secretName"}},
 		{"DIA without an issuer", []string{dia, "webhookTLS.useCertManager=true", "webhookTLS.generateSelfSigned=false"}, []string{"webhookTLS.issuer"}},
 		{"DIA's CA is none", []string{"attestor_ca=bm90aGluZw=="}, []string{"attestor_ca"}},

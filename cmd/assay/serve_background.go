@@ -36,6 +36,13 @@ func (s *server) know(api *cluster.Cluster, o *serveKubernetesOptions) (*backgro
 	if b.own != nil {
 		b.runs = append(b.runs, b.own.Run)
 	}
+	trusted, err := s.trustedByWebhook(api, o)
+	if err != nil {
+		return nil, err
+	}
+	if trusted != nil {
+		b.runs = append(b.runs, trusted.Run)
+	}
 	if b.events, err = s.events(api, o); err != nil {
 		return nil, err
 	}
@@ -82,6 +89,18 @@ func (s *server) ownIdentity(api *cluster.Cluster, o *serveKubernetesOptions) (*
 		s.known(own)
 	}
 	return own, err
+}
+
+// trustedByWebhook has the webhook's configurations trust who is above --tls-cert; nil without --webhook-ca.
+func (s *server) trustedByWebhook(api *cluster.Cluster, o *serveKubernetesOptions) (*cluster.Trusted, error) {
+	if o.webhookCA == "" {
+		return nil, nil
+	}
+	above := &webhookAuthorities{file: o.webhookCA}
+	if err := s.watch("webhook-authorities", above.load); err != nil {
+		return nil, err
+	}
+	return api.Trusted(o.webhook, above.certificates, s.app.now)
 }
 
 // trusting is not ready before the API server trusts what is shown.

@@ -35,6 +35,7 @@ type serveKubernetesOptions struct {
 	ownNamespace string // empty: not in a pod
 	service      string
 	webhook      string // the name of the webhook configurations
+	webhookCA    string // the file of who is above the certificate
 	state        *clusterStateOptions
 }
 
@@ -92,7 +93,8 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	f.BoolVar(&o.events, "events", false, "write Events about what was refused, and about what policies that warn or audit would refuse; needs to create and patch events")
 	f.StringVar(&o.ownCA, "own-ca", "", "keep an own authority of certificates in the `SECRET` of the own namespace, in the place of --tls-cert; needs --service and --webhook-configuration")
 	f.StringVar(&o.service, "service", "", "`NAME` of the Service by which the API server calls, for --own-ca")
-	f.StringVar(&o.webhook, "webhook-configuration", "", "`NAME` of the mutating and of the validating webhook configuration that shall trust the own authority, for --own-ca")
+	f.StringVar(&o.webhook, "webhook-configuration", "", "`NAME` of the mutating and of the validating webhook configuration that shall trust the own authority, for --own-ca and --webhook-ca")
+	f.StringVar(&o.webhookCA, "webhook-ca", "", "PEM `FILE` with the authorities above --tls-cert, which Assay has the webhook configurations trust; needs --webhook-configuration; read again when it changes")
 	o.state = clusterStateFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
@@ -178,11 +180,17 @@ func (w *webhook) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	w.Handler.ServeHTTP(out, r)
 }
 
-// checkOwn refuses command lines that leave open what own certificates are for.
+// checkOwn refuses command lines that leave open what own certificates are for, and by whom others shall be trusted.
 func (o *serveKubernetesOptions) checkOwn() error {
 	switch {
-	case o.ownCA == "" && (o.service != "" || o.webhook != ""):
-		return usageError("--service and --webhook-configuration go with --own-ca")
+	case o.ownCA != "" && o.webhookCA != "":
+		return usageError("--own-ca beside --webhook-ca: choose one")
+	case o.webhookCA != "" && o.cert == "":
+		return usageError("--webhook-ca without --tls-cert: there is no certificate that could be trusted")
+	case o.webhookCA != "" && o.webhook == "":
+		return usageError("--webhook-ca needs --webhook-configuration")
+	case o.ownCA == "" && (o.service != "" || o.webhook != "" && o.webhookCA == ""):
+		return usageError("--service and --webhook-configuration go with --own-ca, the second also with --webhook-ca")
 	case o.ownCA == "":
 		return nil
 	case o.service == "" || o.webhook == "":

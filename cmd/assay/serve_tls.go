@@ -77,30 +77,65 @@ func (c *clientAuthorities) counts(chain []*x509.Certificate) bool {
 
 // load reads the file anew, all of it or nothing.
 func (c *clientAuthorities) load(r *reading) error {
-	rest, err := r.file(c.file, maxMaterial)
+	text, err := r.file(c.file, maxMaterial)
+	if err != nil {
+		return err
+	}
+	certs, err := certificatesIn(c.file, text)
 	if err != nil {
 		return err
 	}
 	all := &authorities{pool: x509.NewCertPool(), roots: map[string]bool{}}
+	for _, cert := range certs {
+		all.pool.AddCert(cert)
+		all.roots[string(cert.Raw)] = true
+	}
+	c.current.Store(all)
+	return nil
+}
+
+// certificatesIn reads what a file has, which is certificates in PEM and nothing else, and at least one.
+func certificatesIn(file string, rest []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
 	for {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return fmt.Errorf("%s: %s where a certificate is wanted", c.file, block.Type)
+			return nil, fmt.Errorf("%s: %s where a certificate is wanted", file, block.Type)
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.file, err)
+			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		all.pool.AddCert(cert)
-		all.roots[string(cert.Raw)] = true
+		certs = append(certs, cert)
 	}
-	if len(all.roots) == 0 {
-		return fmt.Errorf("%s: no certificate in PEM", c.file)
+	if len(certs) == 0 {
+		return nil, fmt.Errorf("%s: no certificate in PEM", file)
 	}
-	c.current.Store(all)
+	return certs, nil
+}
+
+// webhookAuthorities are those above the server's certificate, which the API server has to know.
+type webhookAuthorities struct {
+	file    string
+	current atomic.Pointer[[]*x509.Certificate]
+}
+
+func (w *webhookAuthorities) certificates() []*x509.Certificate { return *w.current.Load() }
+
+// load reads the file anew, all of it or nothing.
+func (w *webhookAuthorities) load(r *reading) error {
+	text, err := r.file(w.file, maxMaterial)
+	if err != nil {
+		return err
+	}
+	certs, err := certificatesIn(w.file, text)
+	if err != nil {
+		return err
+	}
+	w.current.Store(&certs)
 	return nil
 }
 

@@ -178,6 +178,10 @@ func TestOwnCAUsage(t *testing.T) {
 		{"names for nothing", []string{"--policy", policy, "--insecure-plain-http", "--service", "assay"}, "go with --own-ca"},
 		{"no namespace", named, "--own-namespace"},
 		{"beside files", append(named, "--own-namespace", "assay", "--tls-cert", "x", "--tls-key", "x"), "choose one"},
+		{"somebody else's authority", append(named, "--own-namespace", "assay", "--webhook-ca", "x"), "choose one"},
+		{"trust in nobody", []string{"--policy", policy, "--insecure-plain-http", "--webhook-ca", "x", "--webhook-configuration", "assay"}, "--webhook-ca without --tls-cert"},
+		{"trust of nobody", []string{"--policy", policy, "--tls-cert", "x", "--tls-key", "x", "--webhook-ca", "x"}, "--webhook-ca needs --webhook-configuration"},
+		{"trust in no authority", []string{"--policy", policy, "--tls-cert", "x", "--tls-key", "x", "--webhook-configuration", "assay"}, "also with --webhook-ca"},
 		{"in plain", append(named, "--own-namespace", "assay", "--insecure-plain-http"), "choose one"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -60,10 +60,9 @@ type Identity struct {
 	shown   atomic.Pointer[shown]
 
 	// What follows belongs to Run.
-	seen    map[string]time.Time // since when an authority is trusted everywhere
-	strange map[string]time.Time // since when one that nobody knows is
-	wrote   map[*single]time.Time
-	told    map[string]string // the troubles that were logged
+	seen     map[string]time.Time // since when an authority is trusted everywhere
+	injector injector
+	told     map[string]string // the troubles that were logged
 }
 
 // shown is what a replica shows, and whose word it is.
@@ -96,13 +95,13 @@ func (c *Cluster) Identity(config IdentityConfig) (*Identity, error) {
 	}
 	i := &Identity{
 		config: config, log: c.log, client: client, changed: make(chan struct{}, 1), every: identityEvery,
-		seen: map[string]time.Time{}, strange: map[string]time.Time{}, wrote: map[*single]time.Time{}, told: map[string]string{},
+		seen: map[string]time.Time{}, injector: newInjector(config.Webhook, c.log), told: map[string]string{},
 	}
-	if i.secret, err = newSingle(client.Resource(secrets).Namespace(config.Namespace), client, config.Secret, i.poke); err != nil {
+	if i.secret, err = newSingle(client.Resource(secrets).Namespace(config.Namespace), client, config.Secret, func() { poke(i.changed) }); err != nil {
 		return nil, err
 	}
 	for _, resource := range webhookConfigurations {
-		one, err := newSingle(client.Resource(resource), client, config.Webhook, i.poke)
+		one, err := newSingle(client.Resource(resource), client, config.Webhook, func() { poke(i.changed) })
 		if err != nil {
 			return nil, err
 		}
@@ -149,13 +148,6 @@ func (i *Identity) Run(ctx context.Context) {
 	}
 }
 
-func (i *Identity) poke() {
-	select {
-	case i.changed <- struct{}{}:
-	default:
-	}
-}
-
 // step brings everything one step further, from what the watches have told. Whatever it changes comes back by them.
 func (i *Identity) step(ctx context.Context) error {
 	now := i.config.Now()
@@ -176,7 +168,7 @@ func (i *Identity) step(ctx context.Context) error {
 		}
 	}
 	for n := range i.trust {
-		err = errors.Join(err, i.inject(ctx, i.trust[n], state, now))
+		err = errors.Join(err, i.injector.inject(ctx, i.trust[n], state.Bundle(), now))
 	}
 	i.show(state, now)
 	return err
@@ -233,64 +225,14 @@ func (i *Identity) show(state identity.State, now time.Time) {
 	i.log.Info("own certificate in force", "authority", authority.Subject.CommonName, "ends", server.Leaf.NotAfter)
 }
 
-// inject has one configuration trust what is in the Secret. What else it trusts is dropped only after a while.
-func (i *Identity) inject(ctx context.Context, one *single, state identity.State, now time.Time) error {
-	bundle := state.Bundle()
-	if len(bundle) == 0 {
-		return nil
-	}
-	want, object := map[int][]byte{}, one.object()
-	for n, text := range bundles(object) {
-		present, _ := identity.ParseBundle(text) // what is unreadable is replaced
-		trusted := identity.EncodeBundle(identity.Join(bundle, i.strangers(bundle, present, now), now))
-		if !bytes.Equal(trusted, text) {
-			want[n] = trusted
-		}
-	}
-	if len(want) == 0 || now.Sub(i.wrote[one]) < identityPause {
-		return nil
-	}
-	i.wrote[one] = now
-	ctx, cancel := context.WithTimeout(ctx, identityRequest)
-	defer cancel()
-	err := one.trust(ctx, object, want)
-	if apierrors.IsConflict(err) || apierrors.IsInvalid(err) {
-		return nil // somebody was faster
-	}
-	if err != nil {
-		return fmt.Errorf("webhook configuration %s: %w", i.config.Webhook, err)
-	}
-	i.log.Info("webhook configuration trusts own authority", "name", i.config.Webhook, "authorities", len(bundle))
-	return nil
-}
-
-// strangers are those of a configuration's authorities that are not in the Secret, as long as somebody may show what is of them: after the
-// Secret was lost, or when certificates came from elsewhere before.
-func (i *Identity) strangers(bundle, present []*x509.Certificate, now time.Time) []*x509.Certificate {
-	var kept []*x509.Certificate
-	for _, cert := range present {
-		if identity.Contains(bundle, cert) {
-			delete(i.strange, string(cert.Raw))
-			continue
-		}
-		if _, found := i.strange[string(cert.Raw)]; !found {
-			i.strange[string(cert.Raw)] = now
-		}
-		if now.Sub(i.strange[string(cert.Raw)]) < identityGrace {
-			kept = append(kept, cert)
-		}
-	}
-	return kept
-}
-
 // write puts a state into the Secret, if nobody else has changed it since: what they have put there comes by the watch. It reports
 // whether the Secret has changed.
 func (i *Identity) write(ctx context.Context, present *unstructured.Unstructured, state identity.State) (bool, error) {
 	now := i.config.Now()
-	if now.Sub(i.wrote[i.secret]) < identityPause {
+	if now.Sub(i.injector.wrote[i.secret]) < identityPause {
 		return false, nil
 	}
-	i.wrote[i.secret] = now
+	i.injector.wrote[i.secret] = now
 	data, err := state.Data()
 	if err != nil {
 		return false, err

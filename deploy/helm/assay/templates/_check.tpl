@@ -50,6 +50,9 @@
 {{- if and (eq $c.mode "secret") (not $c.secretName) -}}
 {{- fail "certificates.mode is secret: certificates.secretName names the Secret with tls.crt and tls.key" -}}
 {{- end -}}
+{{- if and (eq $c.mode "secret") $c.ca (not (contains "-----BEGIN CERTIFICATE-----" (include "assay.pem" $c.ca))) -}}
+{{- fail "certificates.ca: no certificate in PEM, nor base64 of one" -}}
+{{- end -}}
 {{- if and (eq $c.mode "certManager") (not $c.issuer.name) $c.noOwnIssuer -}}
 {{- fail "webhookTLS.generateSelfSigned is false: webhookTLS.issuer names who issues the certificate" -}}
 {{- end -}}

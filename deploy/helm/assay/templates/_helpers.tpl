@@ -48,11 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- get $env "DIAWH_PORT" | default (toString .Values.service.port) -}}
 {{- end -}}
 
-{{- /* Base64 of PEM, from that or from PEM. */ -}}
-{{- define "assay.base64" -}}
-{{- if contains "-----BEGIN" . }}{{ b64enc . }}{{ else }}{{ . | replace "\n" "" | replace " " "" | trim }}{{ end -}}
-{{- end -}}
-
+{{- /* PEM, from that or from base64 of it. */ -}}
 {{- define "assay.pem" -}}
 {{- if contains "-----BEGIN" . }}{{ . }}{{ else }}{{ . | replace "\n" "" | replace " " "" | trim | b64dec }}{{ end -}}
 {{- end -}}
@@ -81,10 +77,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- toYaml (dict "mode" $mode "issuer" $issuer "secretName" ($dia.secretName | default $ours.secretName) "ca" ($dia.ca | default $ours.ca) "noOwnIssuer" (ternary true false (not (empty $made)))) -}}
 {{- end -}}
 
-{{- /* The Secret of the server's certificate. */ -}}
+{{- /* The Secret of the server's certificate, where that is somebody else's: never the one with the own CA. */ -}}
 {{- define "assay.certificateSecret" -}}
 {{- $c := include "assay.certificates" . | fromYaml -}}
-{{- if eq $c.mode "secret" }}{{ $c.secretName }}{{ else }}{{ include "assay.fullname" . }}-tls{{ end -}}
+{{- if eq $c.mode "secret" }}{{ $c.secretName }}{{ else }}{{ include "assay.fullname" . }}-issued-tls{{ end -}}
+{{- end -}}
+
+{{- /* Whether Assay itself has the webhooks trust somebody. */ -}}
+{{- define "assay.injects" -}}
+{{- $c := include "assay.certificates" . | fromYaml -}}
+{{- if or (eq $c.mode "own") (and (eq $c.mode "secret") $c.ca) }}true{{ end -}}
 {{- end -}}
 
 {{- /* all or optIn. */ -}}
