@@ -39,16 +39,20 @@ type deployed struct {
 	}
 }
 
-// cmdPod is "pod NAMESPACE DEPLOYMENT": what one pod of a Deployment would run is run here, with its arguments, files and rights, and its
-// Service leads to it. The output is in pod.log, and its port must be that of the Service. There is nothing that runs pods in a cluster of an API server alone.
+// cmdPod is "pod NAMESPACE RELEASE": what one pod of a release's Deployment would run is run here, with its arguments, files and rights, and
+// its Service leads to it. The output is in pod.log, and its port must be that of the Service. There is nothing that runs pods in a cluster of an API server alone.
 func cmdPod(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "pod", neg)
 	if len(args) != 2 {
-		ts.Fatalf("usage: pod NAMESPACE DEPLOYMENT")
+		ts.Fatalf("usage: pod NAMESPACE RELEASE")
 	}
 	namespace, name := args[0], args[1]
 	var d deployed
-	getObject(ts, &d, "deployment", name, "-n", namespace)
+	deployment := name
+	if !strings.Contains(name, "assay") {
+		deployment += "-assay"
+	}
+	getObject(ts, &d, "deployment", deployment, "-n", namespace)
 	spec := d.Spec.Template.Spec
 	root := ts.MkAbs("pod")
 	inside := func(text string) string {

@@ -2,6 +2,12 @@
 {{- .Values.fullnameOverride | default .Release.Name | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 
+{{- /* Of the Deployment. Predecessors have one that is called like their release, and nobody can change whose pods it looks for. */ -}}
+{{- define "assay.deployment" -}}
+{{- $name := include "assay.fullname" . -}}
+{{- if contains "assay" $name }}{{ $name }}{{ else }}{{ $name }}-assay{{ end -}}
+{{- end -}}
+
 {{- define "assay.selectorLabels" -}}
 app.kubernetes.io/name: assay
 app.kubernetes.io/instance: {{ .Release.Name }}
