@@ -10,6 +10,9 @@
 {{- if and (not $v.policyResources.enabled) (or $v.policyResources.alone (and $v.policies (eq $v.policyDelivery "objects"))) -}}
 {{- fail "policyResources.enabled is false, and policies would come as objects that nobody reads" -}}
 {{- end -}}
+{{- if and .Release.IsUpgrade $v.policyResources.enabled (not (.Capabilities.APIVersions.Has "assay.dev/v1/TrustPolicy")) -}}
+{{- fail "the cluster has no TrustPolicy objects, and helm upgrade does not install their definitions: helm show crds CHART | kubectl apply --server-side --force-conflicts -f -; or set policyResources.enabled: false" -}}
+{{- end -}}
 {{- range $name, $_ := $v.policyFiles -}}
 {{- if or (hasSuffix ".yaml" $name) (hasSuffix ".yml" $name) -}}
 {{- fail (printf "policyFiles.%s: would be read as a policy; give it another ending" $name) -}}
