@@ -114,6 +114,7 @@ func TestChartRefuses(t *testing.T) {
 		{"a value that is not there", []string{"policyResources.alone=true", "replica=3"}, []string{"replica"}},
 		{"a value inside that is not there", []string{"policyResources.alone=true", "webhooks.failurePolicy=Ignore"}, []string{"failurePolicy"}},
 		{"a word that is not there", []string{"policyResources.alone=true", "pin=some"}, []string{"pin"}},
+		{"another chart's name of names", []string{"policyResources.alone=true", "nameOverride=x"}, []string{"nameOverride"}},
 		{"no replicas", []string{"policyResources.alone=true", "replicas=0"}, []string{"replicas"}},
 		{"a whole document as a policy", []string{"policies.a.apiVersion=assay.dev/v1"}, []string{"policies"}},
 		{"policies twice", []string{"policyResources.alone=true", "policies.a.mode=audit"}, []string{"policyResources.alone", "choose one"}},
@@ -147,6 +148,28 @@ func TestChartRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where the chart cannot be is said before anything is installed.
+func TestChartRefusesPlaces(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"the namespace of the cluster itself", []string{"--namespace", "kube-system"}, "kube-system is no place for Assay"},
+		{"an old cluster", []string{"--namespace", "gates", "--kube-version", "1.32.9"}, "requires kubeVersion: >=1.33.0-0"},
+		{"an upgrade without the definitions of the objects", []string{"--namespace", "gates", "--is-upgrade"}, "helm show crds"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, errs, err := helm(t, append([]string{"template", "guard", chartFolder, "--set", "policyResources.alone=true"}, row.args...)...)
+			if err == nil || !strings.Contains(errs, row.want) {
+				t.Errorf("got %v %s, want %q", err, errs, row.want)
+			}
+		})
+	}
+	render(t, "--set", "policyResources.alone=true", "--is-upgrade", "--api-versions", "assay.dev/v1/TrustPolicy")
+	render(t, "--set", "policyResources.enabled=false,policies.a.mode=audit", "--is-upgrade")
 }
 
 // notes are what helm install says at its end.

@@ -43,9 +43,34 @@
 {{- if and (eq (include "assay.scopeMode" .) "optIn") (not $v.scope.optIn) -}}
 {{- fail "scope.optIn is empty: no namespace could be in scope" -}}
 {{- end -}}
+{{- include "assay.checkNeighbours" . -}}
 {{- include "assay.checkCertificates" . -}}
 {{- include "assay.checkEnv" . -}}
 {{- include "assay.checkImage" . -}}
+{{- end -}}
+
+{{- /* Where Assay must not be, and where two of them could not start without each other. Without a cluster nothing is found. */ -}}
+{{- define "assay.checkNeighbours" -}}
+{{- $own := .Release.Namespace -}}
+{{- if has $own (list "kube-system" "kube-public" "kube-node-lease") -}}
+{{- fail (printf "the namespace %s is no place for Assay: it may make Secrets in its own, and with those of %s whoever breaks into it has the cluster. Give it a namespace of its own" $own $own) -}}
+{{- end -}}
+{{- if eq (include "assay.scopeMode" .) "all" -}}
+{{- $name := include "assay.fullname" . -}}
+{{- $exempt := include "assay.exemptNamespaces" . | fromJsonArray -}}
+{{- range (lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" "").items -}}
+{{- if and (eq (get (.metadata.labels | default dict) "app.kubernetes.io/name") "assay") (ne .metadata.name $name) -}}
+{{- $other := dig "clientConfig" "service" "namespace" "" (first .webhooks) -}}
+{{- $asked := true -}}
+{{- range dig "namespaceSelector" "matchExpressions" list (first .webhooks) -}}
+{{- if or (eq .operator "In") (and (eq .key "kubernetes.io/metadata.name") (has $own .values)) -}}{{- $asked = false -}}{{- end -}}
+{{- end -}}
+{{- if and $asked $other (not (has $other $exempt)) -}}
+{{- fail (printf "the release in the namespace %s would decide about the pods of this one, and this one about its: after an outage of both neither could start. Add %s to scope.exemptNamespaces (the default is kube-system)" $other $other) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "assay.checkCertificates" -}}
