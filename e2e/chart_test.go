@@ -102,6 +102,9 @@ func TestChartLint(t *testing.T) {
 	}
 }
 
+// aPolicy is the shortest one, as helm's --set takes it.
+const aPolicy = "policies.a.rules[0].images[0]=x,policies.a.rules[0].deny=x"
+
 // What cannot be meant is refused before anything is installed, with the value's name.
 func TestChartRefuses(t *testing.T) {
 	const dia = "attestor_ca=LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"
@@ -115,11 +118,12 @@ func TestChartRefuses(t *testing.T) {
 		{"a value inside that is not there", []string{"policyResources.alone=true", "webhooks.failurePolicy=Ignore"}, []string{"failurePolicy"}},
 		{"a word that is not there", []string{"policyResources.alone=true", "pin=some"}, []string{"pin"}},
 		{"another chart's name of names", []string{"policyResources.alone=true", "nameOverride=x"}, []string{"nameOverride"}},
+		{"a name that no Service can have", []string{"policyResources.alone=true", "fullnameOverride=Guard_1"}, []string{"/fullnameOverride"}},
 		{"no replicas", []string{"policyResources.alone=true", "replicas=0"}, []string{"replicas"}},
 		{"a whole document as a policy", []string{"policies.a.apiVersion=assay.dev/v1"}, []string{"policies"}},
-		{"policies twice", []string{"policyResources.alone=true", "policies.a.mode=audit"}, []string{"policyResources.alone", "choose one"}},
+		{"policies twice", []string{"policyResources.alone=true", aPolicy}, []string{"policyResources.alone", "choose one"}},
 		{"objects that nobody reads", []string{"policyResources.alone=true", "policyResources.enabled=false"}, []string{"nobody reads"}},
-		{"a file that would be a policy", []string{"policies.a.mode=audit", `policyFiles.x\.yaml=x`}, []string{"x.yaml", "another ending"}},
+		{"a file that would be a policy", []string{aPolicy, `policyFiles.x\.yaml=x`}, []string{"x.yaml", "another ending"}},
 		{"no time to decide", []string{"policyResources.alone=true", "decisionTimeoutSeconds=10"}, []string{"decisionTimeoutSeconds"}},
 		{"no certificate", []string{"policyResources.alone=true", "certificates.mode=secret"}, []string{"certificates.secretName"}},
 		{"the CA of a certificate is none", []string{"policyResources.alone=true", "certificates.mode=secret", "certificates.secretName=tls", "certificates.ca=nothing"}, []string{"certificates.ca"}},
@@ -168,8 +172,11 @@ func TestChartRefusesPlaces(t *testing.T) {
 			}
 		})
 	}
+	if _, errs, err := helm(t, "template", "1.guard", chartFolder, "--set", "policyResources.alone=true"); err == nil || !strings.Contains(errs, "set fullnameOverride") {
+		t.Errorf("a release that no Service can be called: got %v %s", err, errs)
+	}
 	render(t, "--set", "policyResources.alone=true", "--is-upgrade", "--api-versions", "assay.dev/v1/TrustPolicy")
-	render(t, "--set", "policyResources.enabled=false,policies.a.mode=audit", "--is-upgrade")
+	render(t, "--set", "policyResources.enabled=false,"+aPolicy, "--is-upgrade")
 }
 
 // notes are what helm install says at its end.

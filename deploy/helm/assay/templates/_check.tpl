@@ -13,6 +13,21 @@
 {{- if and .Release.IsUpgrade $v.policyResources.enabled (not (.Capabilities.APIVersions.Has "assay.dev/v1/TrustPolicy")) -}}
 {{- fail "the cluster has no TrustPolicy objects, and helm upgrade does not install their definitions: helm show crds CHART | kubectl apply --server-side --force-conflicts -f -; or set policyResources.enabled: false" -}}
 {{- end -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "assay.fullname" .)) -}}
+{{- fail (printf "the release is called %s, which no Service can be: set fullnameOverride to small letters, digits and hyphens, beginning with a letter" .Release.Name) -}}
+{{- end -}}
+{{- range $name, $_ := $v.policies -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9.]{0,198}[a-z0-9])?$" $name) -}}
+{{- fail (printf "policies.%s: a policy's name has small letters, digits, hyphens and dots" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $where, $files := dict "policyFiles" $v.policyFiles "registries.files" $v.registries.files -}}
+{{- range $name, $_ := $files -}}
+{{- if not (regexMatch "^[-._a-zA-Z0-9]+$" $name) -}}
+{{- fail (printf "%s.%s: a file's name has letters, digits, hyphens, dots and underscores" $where $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $_ := $v.policyFiles -}}
 {{- if or (hasSuffix ".yaml" $name) (hasSuffix ".yml" $name) -}}
 {{- fail (printf "policyFiles.%s: would be read as a policy; give it another ending" $name) -}}
