@@ -75,9 +75,10 @@
 {{- $exempt := include "assay.exemptNamespaces" . | fromJsonArray -}}
 {{- range (lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" "").items -}}
 {{- if and (eq (get (.metadata.labels | default dict) "app.kubernetes.io/name") "assay") (ne .metadata.name $name) -}}
-{{- $other := dig "clientConfig" "service" "namespace" "" (first .webhooks) -}}
+{{- $webhook := first (.webhooks | default (list dict)) -}}
+{{- $other := dig "clientConfig" "service" "namespace" "" $webhook -}}
 {{- $asked := true -}}
-{{- range dig "namespaceSelector" "matchExpressions" list (first .webhooks) -}}
+{{- range dig "namespaceSelector" "matchExpressions" list $webhook -}}
 {{- if or (eq .operator "In") (and (eq .key "kubernetes.io/metadata.name") (has $own .values)) -}}{{- $asked = false -}}{{- end -}}
 {{- end -}}
 {{- if and $asked $other (not (has $other $exempt)) -}}
