@@ -285,27 +285,3 @@ func TestFieldsAndFlagsAreAllOnTheirPages(t *testing.T) {
 
 // hidden are names that are not for people: flags of the program for itself, and metadata that has no meaning here.
 var hidden = map[string]bool{"as-dia-sign": true, "annotations": true, "labels": true}
-
-var (
-	testName = regexp.MustCompile("`(Test[A-Z][A-Za-z0-9_]*)`")
-	testFunc = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(`)
-)
-
-// The tests that the threat model names exist.
-func TestThreatModelNamesTests(t *testing.T) {
-	exists := map[string]bool{}
-	walk(t, func(name string) bool { return strings.HasSuffix(name, "_test.go") }, func(_ string, content []byte) {
-		for _, m := range testFunc.FindAllSubmatch(content, -1) {
-			exists[string(m[1])] = true
-		}
-	})
-	named := testName.FindAllStringSubmatch(pages(t)["docs/design/threat-model.md"], -1)
-	if len(named) < 20 {
-		t.Errorf("%d named tests are too few", len(named))
-	}
-	for _, m := range named {
-		if !exists[m[1]] {
-			t.Errorf("docs/design/threat-model.md names %s, which does not exist", m[1])
-		}
-	}
-}
