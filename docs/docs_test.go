@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"errors"
 	"go/ast"
 	"go/format"
 	"go/parser"
@@ -101,7 +102,7 @@ func anchors(content string) map[string]bool {
 
 var block = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 
-// Every policy on a page is one that the program reads.
+// Every policy on a page, and in values of the chart there, is one that the program reads.
 func TestPoliciesOnPagesCanBeRead(t *testing.T) {
 	var names []string
 	for _, f := range formats.All(formats.Config{}) {
@@ -110,29 +111,37 @@ func TestPoliciesOnPagesCanBeRead(t *testing.T) {
 	count := 0
 	for name, content := range pages(t) {
 		for _, m := range block.FindAllStringSubmatch(content, -1) {
-			text, isPolicy := wholePolicy(m[1])
-			if !isPolicy {
-				continue
-			}
-			count++
-			src := policy.Source{Name: name, Data: []byte(text), ReadFile: func(file string) ([]byte, error) {
-				if f, err := policy.ParseObjectFile(file); err == nil { // of an object of a cluster
-					file = filepath.Join("ca", f.Key)
-				}
-				return os.ReadFile(filepath.Join(root, "examples", file))
-			}}
-			p, err := policy.Parse(src, names)
-			if err != nil {
-				t.Errorf("%s: %v\n%s", name, err, m[1])
-				continue
-			}
-			for _, a := range p.Authorities {
-				compileAuthority(t, name, a)
+			for _, text := range policiesOf(t, name, m[1]) {
+				count++
+				readPolicy(t, name, text, names)
 			}
 		}
 	}
-	if count < 3 {
+	if count < 20 {
 		t.Errorf("%d policies on all pages are too few", count)
+	}
+}
+
+// readPolicy reads a policy as the program does, with the files of the examples.
+func readPolicy(t *testing.T, page, text string, formats []string) {
+	t.Helper()
+	src := policy.Source{Name: page, Data: []byte(text), ReadFile: func(file string) ([]byte, error) {
+		if f, err := policy.ParseObjectFile(file); err == nil { // of an object of a cluster
+			file = f.Key
+		}
+		content, err := os.ReadFile(filepath.Join(root, "examples", file))
+		if errors.Is(err, fs.ErrNotExist) { // as in objects and in values of the chart, which know no folders
+			return os.ReadFile(filepath.Join(root, "examples", "ca", file))
+		}
+		return content, err
+	}}
+	p, err := policy.Parse(src, formats)
+	if err != nil {
+		t.Errorf("%s: %v\n%s", page, err, text)
+		return
+	}
+	for _, a := range p.Authorities {
+		compileAuthority(t, page, a)
 	}
 }
 
@@ -162,15 +171,32 @@ func TestYAMLOnPagesCanBeRead(t *testing.T) {
 	}
 }
 
-// wholePolicy returns the policy that a block of a page is, or is the attestations of.
-func wholePolicy(block string) (text string, isPolicy bool) {
-	const around = "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: page}\nspec:\n" +
-		"  rules: [{images: ['**'], require: release}]\n  authorities:\n    release:\n      sigstore:\n" +
-		"        keyless: {identities: [{issuer: https://a.example, subject: b}]}\n"
-	if strings.HasPrefix(block, "        attestations:") {
-		return around + block, true
+// policiesOf returns the policies that a block of a page is: one, the attestations of one, or those in values of the chart.
+func policiesOf(t *testing.T, page, block string) []string {
+	t.Helper()
+	const around = "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: page}\n"
+	switch {
+	case strings.HasPrefix(block, "apiVersion: assay.dev/v1"):
+		return []string{block}
+	case strings.HasPrefix(block, "        attestations:"):
+		return []string{around + "spec:\n  rules: [{images: ['**'], require: release}]\n  authorities:\n    release:\n      sigstore:\n" +
+			"        keyless: {identities: [{issuer: https://a.example, subject: b}]}\n" + block}
 	}
-	return block, strings.HasPrefix(block, "apiVersion: assay.dev/v1")
+	var values struct {
+		Policies map[string]any `yaml:"policies"`
+	}
+	if err := yaml.Unmarshal([]byte(block), &values); err != nil {
+		return nil // of another shape
+	}
+	var found []string
+	for _, spec := range values.Policies {
+		text, err := yaml.Marshal(map[string]any{"spec": spec})
+		if err != nil {
+			t.Fatalf("%s: %v", page, err)
+		}
+		found = append(found, around+string(text))
+	}
+	return found
 }
 
 func compileAuthority(t *testing.T, page string, a policy.Authority) {
