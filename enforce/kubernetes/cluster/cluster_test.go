@@ -309,6 +309,27 @@ func TestFilesAreBounded(t *testing.T) {
 	}
 }
 
+// T47: watches of what tenants name do not hold up those of Assay's own namespace.
+func TestT47_FilesOfTenantsHoldUpNoOthers(t *testing.T) {
+	s := clustertest.New(t)
+	s.Put("/api/v1/secrets", `{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":"assay","name":"keys"},"data":{"a":"b25l"}}`)
+	f := files(t, s)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for i := range 5 * cluster.MaxFileObjects {
+		o := cluster.FileObject{Namespace: fmt.Sprint("team", i%5), Kind: "secret", Name: fmt.Sprint("s", i)}
+		if _, _, err := f.Read(ended, o, "a"); err == nil {
+			t.Fatal("there is nothing to read")
+		}
+	}
+	eventually(t, "all that may begin at once have begun", func() bool { return s.Count("GET", "/namespaces/team") >= 100 })
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) // all of them take more than 15 s
+	defer cancel()
+	if got, _, err := f.Read(ctx, cluster.FileObject{Namespace: "assay", Kind: "secret", Name: "keys"}, "a"); string(got) != "one" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // An API server that takes a request and says nothing holds up whoever asks for as long as they want to wait.
 func TestFilesOfASlowServer(t *testing.T) {
 	s := clustertest.New(t)

@@ -35,8 +35,9 @@ var fileResources = map[string]schema.GroupVersionResource{
 // Files knows the content of exactly those Secrets and ConfigMaps that somebody asked for. For each it needs to be allowed to list and watch
 // that object by its name.
 type Files struct {
-	client  dynamic.Interface
-	own     string // Assay's own namespace
+	client  dynamic.Interface // for Assay's own namespace
+	others  dynamic.Interface // for all others, so that what they have watched holds up nothing of the own
+	own     string            // Assay's own namespace
 	changes chan struct{}
 
 	mu      sync.Mutex
@@ -63,7 +64,11 @@ func (c *Cluster) Files(own string) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Files{client: client, own: own, changes: make(chan struct{}, 1), watched: map[FileObject]*fileWatch{}}, nil
+	others, err := c.watchClient()
+	if err != nil {
+		return nil, err
+	}
+	return &Files{client: client, others: others, own: own, changes: make(chan struct{}, 1), watched: map[FileObject]*fileWatch{}}, nil
 }
 
 // Run watches until ctx ends. What is asked for before it waits.
@@ -120,8 +125,12 @@ func (f *Files) watch(o FileObject) (*fileWatch, error) {
 	if beside >= MaxFileObjects {
 		return nil, fmt.Errorf("%v: policies name more than %d Secrets and ConfigMaps of this namespace", o, MaxFileObjects)
 	}
+	client := f.others
+	if o.Namespace == f.own {
+		client = f.client
+	}
 	w := &fileWatch{latest: &latest[fileContent]{
-		what: o.String(), lists: listsOf(f.client.Resource(fileResources[o.Kind]).Namespace(o.Namespace), o.Name),
+		what: o.String(), lists: listsOf(client.Resource(fileResources[o.Kind]).Namespace(o.Namespace), o.Name),
 		read: readFile, changed: f.notify, answered: make(chan struct{}),
 	}, stop: func() {}}
 	f.watched[o] = w
