@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/assay-dev/assay/enforce/kubernetes/cluster"
 	"github.com/assay-dev/assay/enforce/kubernetes/cluster/clustertest"
 )
@@ -408,5 +410,42 @@ func TestSetStatus(t *testing.T) {
 	s.Delete(trustPolicies, "", "shop")
 	if err := p.SetStatus(t.Context(), first, accepted(1, true, "gone"), now); !errors.Is(err, cluster.ErrChanged) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// T27: after a backup of the cluster was restored, another content can have the version of one that was read before.
+func TestT27_VersionsOfFilesAreOfTheirContent(t *testing.T) {
+	file := func(kind, version, member, key, text string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"kind": kind, "metadata": map[string]any{"resourceVersion": version}, member: map[string]any{key: text},
+		}}
+	}
+	first := cluster.VersionOfFile(file("ConfigMap", "7", "data", "ca.pem", "one"))
+	for name, other := range map[string]*unstructured.Unstructured{
+		"another content": file("ConfigMap", "7", "data", "ca.pem", "two"),
+		"another key":     file("ConfigMap", "7", "data", "ca.pe", "mone"),
+	} {
+		if cluster.VersionOfFile(other) == first {
+			t.Errorf("%s has the same version", name)
+		}
+	}
+	if cluster.VersionOfFile(file("ConfigMap", "8", "binaryData", "ca.pem", "b25l")) != first {
+		t.Error("the same content has another version")
+	}
+}
+
+// T43: what tenants have policies read stays in memory.
+func TestT43_FilesOfTenantsAreSmall(t *testing.T) {
+	s := clustertest.New(t)
+	for _, namespace := range []string{"assay", "team"} {
+		s.Put("/api/v1/secrets", fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":%q,"name":"keys"},"data":{"a":"b25l","b":%q}}`,
+			namespace, base64.StdEncoding.EncodeToString(make([]byte, 300<<10))))
+	}
+	f := files(t, s)
+	if got, err := read(t, f, cluster.FileObject{Namespace: "assay", Kind: "secret", Name: "keys"}, "a"); got != "one" {
+		t.Errorf("Assay's own: %q, %v", got, err)
+	}
+	if got, err := read(t, f, cluster.FileObject{Namespace: "team", Kind: "secret", Name: "keys"}, "a"); err == nil || !strings.Contains(err.Error(), "more than 262144 bytes") {
+		t.Errorf("a tenant's: %q, %v", got, err)
 	}
 }

@@ -2,9 +2,13 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +20,9 @@ import (
 
 // MaxFileObjects is how many Secrets and ConfigMaps of one namespace policies may name: each is a watch of its own.
 const MaxFileObjects = 200
+
+// maxTenantFile is how many bytes a Secret or ConfigMap has that is read of a namespace other than Assay's own: it stays in memory.
+const maxTenantFile = 256 << 10
 
 // FileObject names a Secret or a ConfigMap.
 type FileObject struct {
@@ -54,8 +61,9 @@ type fileWatch struct {
 
 // fileContent is what is kept of a Secret or ConfigMap.
 type fileContent struct {
-	version string
+	version string // its hash: the API server's number can stand for another content after a restore
 	data    map[string][]byte
+	large   bool // more than is kept; then data is empty
 }
 
 // Files prepares the watches; own is the namespace of Assay itself.
@@ -125,13 +133,13 @@ func (f *Files) watch(o FileObject) (*fileWatch, error) {
 	if beside >= MaxFileObjects {
 		return nil, fmt.Errorf("%v: policies name more than %d Secrets and ConfigMaps of this namespace", o, MaxFileObjects)
 	}
-	client := f.others
+	client, reading := f.others, readTenantFile
 	if o.Namespace == f.own {
-		client = f.client
+		client, reading = f.client, readFile
 	}
 	w := &fileWatch{latest: &latest[fileContent]{
 		what: o.String(), lists: listsOf(client.Resource(fileResources[o.Kind]).Namespace(o.Namespace), o.Name),
-		read: readFile, changed: f.notify, answered: make(chan struct{}),
+		read: reading, changed: f.notify, answered: make(chan struct{}),
 	}, stop: func() {}}
 	f.watched[o] = w
 	f.begin(w)
@@ -157,6 +165,8 @@ func (f *Files) Read(ctx context.Context, o FileObject, key string) (data []byte
 		return nil, version, fmt.Errorf("%v: %w", o, err)
 	case !found:
 		return nil, version, fmt.Errorf("%v: there is none", o)
+	case content.large:
+		return nil, version, fmt.Errorf("%v: it has more than %d bytes in all; put what policies name into one of its own", o, maxTenantFile)
 	}
 	data, found = content.data[key]
 	if !found {
@@ -235,7 +245,7 @@ func (f *Files) Silence() time.Duration {
 
 // readFile keeps the data of a Secret or ConfigMap. What is no base64 where it should be is left out, and so is what has another shape.
 func readFile(o *unstructured.Unstructured) fileContent {
-	c := fileContent{version: o.GetResourceVersion(), data: map[string][]byte{}}
+	c := fileContent{data: map[string][]byte{}}
 	data, _, _ := unstructured.NestedStringMap(o.Object, "data")
 	binary, _, _ := unstructured.NestedStringMap(o.Object, "binaryData")
 	if o.GetKind() == "Secret" {
@@ -248,6 +258,23 @@ func readFile(o *unstructured.Unstructured) fileContent {
 		if content, err := base64.StdEncoding.DecodeString(text); err == nil {
 			c.data[key] = content
 		}
+	}
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(c.data)) {
+		fmt.Fprintf(h, "%d %s %d %s", len(key), key, len(c.data[key]), c.data[key])
+	}
+	c.version = hex.EncodeToString(h.Sum(nil))
+	return c
+}
+
+// readTenantFile does so for a namespace that is not Assay's own.
+func readTenantFile(o *unstructured.Unstructured) fileContent {
+	c, size := readFile(o), 0
+	for _, content := range c.data {
+		size += len(content)
+	}
+	if size > maxTenantFile {
+		c.data, c.large = nil, true
 	}
 	return c
 }
