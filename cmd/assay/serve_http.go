@@ -26,8 +26,8 @@ const (
 	defaultReadTimeout   = 30 * time.Second // beside the time to decide
 	defaultWriteTimeout  = 30 * time.Second // beside the time to decide
 	idleClientTimeout    = 2 * time.Minute
-	maxStreamUnread      = 64 << 10 // bytes of a request that were sent and not read, where a connection has several requests at once
-	maxUnread            = 4 << 20  // of all requests of such a connection: those that wait leave room for others
+	maxStreamUnread      = 64 << 10    // bytes of a request that were sent and not read, where a connection has several requests at once
+	maxUnread            = 4 << 20     // of all requests of such a connection: those that wait leave room for others
 	defaultDrainTimeout  = time.Minute // beside the time to decide
 )
 
