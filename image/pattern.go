@@ -252,7 +252,7 @@ type RegExp struct {
 // ParseRegExp compiles an expression and anchors it at both ends.
 func ParseRegExp(s string) (RegExp, error) {
 	// Compiled alone first: "a)|(b" would break out of the group that anchors it.
-	if _, err := regexp.Compile(s); err != nil {
+	if _, err := CompileRegExp(s); err != nil {
 		return RegExp{}, fmt.Errorf("expression %q: %w", clip(s), err)
 	}
 	re, err := regexp.Compile(`\A(?:` + s + `)\z`)

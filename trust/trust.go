@@ -157,7 +157,8 @@ type Section interface {
 }
 
 // OfNamespace is implemented by sections that can stand in the policy of a Kubernetes namespace, whose author is not the one who runs Assay.
-// A format must refuse there what would have Assay use credentials of its own on that author's behalf.
+// A format must refuse there what would have Assay use credentials of its own on that author's behalf, fetch in the background from where the
+// author says, or keep without bound what the author makes it keep.
 type OfNamespace interface {
 	Namespace() string // "" for a policy of the whole installation
 }

@@ -26,6 +26,8 @@ const (
 	defaultReadTimeout   = 30 * time.Second // beside the time to decide
 	defaultWriteTimeout  = 30 * time.Second // beside the time to decide
 	idleClientTimeout    = 2 * time.Minute
+	maxStreamUnread      = 64 << 10    // bytes of a request that were sent and not read, where a connection has several requests at once
+	maxUnread            = 4 << 20     // of all requests of such a connection: those that wait leave room for others
 	defaultDrainTimeout  = time.Minute // beside the time to decide
 )
 
@@ -81,6 +83,7 @@ func (s *server) run(ctx context.Context, routes map[string]http.Handler) error 
 	serve := h.Serve
 	if s.identity != nil {
 		h.Protocols.SetHTTP2(true)
+		h.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: maxStreamUnread, MaxReceiveBufferPerConnection: maxUnread}
 		h.TLSConfig = s.tlsConfig()
 		serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,9 +20,11 @@ import (
 const (
 	maxTrustPolicies          = 1000                   // of the cluster
 	maxNamespaceTrustPolicies = 100                    // of one namespace
+	maxNamespacePolicyBytes   = 256 << 10              // of all in one namespace, as JSON: what is read of them takes many times that
 	maxFilesOfPolicy          = 64                     // Secrets and ConfigMaps that one policy names
 	resourcesSettle           = 250 * time.Millisecond // how long changes are collected before they are looked at
 	resourcesTimeout          = 20 * time.Second       // for all files that are not known yet
+	tenantsTimeout            = 2 * time.Second        // for those of namespaces, once everything was looked at
 	resourcesEvery            = time.Minute            // how often everything is looked at without a change
 )
 
@@ -135,13 +139,20 @@ func (r *resources) look(ctx context.Context) {
 	}
 	reading, cancel := context.WithTimeout(ctx, resourcesTimeout)
 	defer cancel()
+	clusterFirst(objects)
 	next := make(map[string]*resource, len(objects))
 	wanted := map[cluster.FileObject]bool{}
-	taken, count := r.part.others(), map[string]int{}
+	taken, used := r.part.others(), map[string]usage{}
+	patient := !r.ready.Load() // else what the cluster's policies say does not wait for files of namespaces
 	for i := range objects {
 		o := &objects[i]
-		count[o.Namespace]++
-		x := r.judge(reading, o, taken[o.Path()], count[o.Namespace])
+		if o.Namespace != "" && !patient {
+			patient = true // for as long as this one bound says
+			reading, cancel = context.WithTimeout(reading, tenantsTimeout)
+			defer cancel()
+		}
+		used[o.Namespace] = used[o.Namespace].with(o)
+		x := r.judge(reading, o, taken[o.Path()], used[o.Namespace])
 		next[o.ID()] = x
 		for file := range x.files {
 			wanted[file] = true
@@ -161,6 +172,18 @@ func (r *resources) look(ctx context.Context) {
 	}
 	r.tell(objects)
 }
+
+// clusterFirst puts the policies of the cluster before those of namespaces.
+func clusterFirst(objects []cluster.Policy) {
+	slices.SortStableFunc(objects, func(a, b cluster.Policy) int {
+		return cmp.Compare(min(len(a.Namespace), 1), min(len(b.Namespace), 1))
+	})
+}
+
+// usage is how many policies a namespace has up to one, and how many bytes they take.
+type usage struct{ objects, bytes int }
+
+func (u usage) with(o *cluster.Policy) usage { return usage{u.objects + 1, u.bytes + len(o.JSON)} }
 
 // inForce returns what decides for the objects, each by a version of itself or by what stands for it. Of those that are too many for a
 // namespace, one stands for all.
@@ -188,14 +211,14 @@ func (x *resource) inForce() *policy.Policy {
 	return x.standIn
 }
 
-// judge decides about an object as it is now. file is where another policy of its name comes from, if there is one; nth says how many there
-// are in its namespace up to it.
-func (r *resources) judge(ctx context.Context, o *cluster.Policy, file string, nth int) *resource {
+// judge decides about an object as it is now. file is where another policy of its name comes from, if there is one; used is what its namespace
+// has up to it.
+func (r *resources) judge(ctx context.Context, o *cluster.Policy, file string, used usage) *resource {
 	old := r.known[o.ID()]
 	if old != nil && old.object.UID != o.UID {
 		old = nil // it was deleted, and made again: what was good of the other says nothing of this one
 	}
-	early := r.early(o, file, nth)
+	early := r.early(o, file, used)
 	if old != nil && bytes.Equal(old.object.JSON, o.JSON) && sameVerdict(old.verdict, early) && r.sameFiles(old) {
 		old.object = *o
 		return old
@@ -233,14 +256,16 @@ func (x *resource) before() string {
 }
 
 // early is what can be said about an object before it is read.
-func (r *resources) early(o *cluster.Policy, file string, nth int) verdict {
+func (r *resources) early(o *cluster.Policy, file string, used usage) verdict {
 	limit, where := maxTrustPolicies, "the cluster"
 	if o.Namespace != "" {
 		limit, where = maxNamespaceTrustPolicies, "namespace "+o.Namespace
 	}
 	switch {
-	case nth > limit:
+	case used.objects > limit:
 		return verdict{reasonTooMany, fmt.Errorf("%s has more than %d policies of this kind, of which this is not one of the oldest", where, limit)}
+	case o.Namespace != "" && used.bytes > maxNamespacePolicyBytes:
+		return verdict{reasonTooMany, fmt.Errorf("%s has more than %d bytes of policies, to which the oldest of them come", where, maxNamespacePolicyBytes)}
 	case file != "":
 		return verdict{reasonName, fmt.Errorf("the policy in %s has this name; give one of the two another", file)}
 	}

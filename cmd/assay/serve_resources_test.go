@@ -505,3 +505,46 @@ func TestTrustMaterialFresh(t *testing.T) {
 		})
 	}
 }
+
+// T47: what the API server says late about files of a tenant holds up no policy of the cluster, such as one that closes something.
+func TestT47_TenantsHoldUpNoPolicyOfTheCluster(t *testing.T) {
+	s := newCluster(t)
+	putPolicy(s, "all", allowShop)
+	r := serveResources(t, s).untilReady()
+	r.decides("the cluster allows", "bank", true, "")
+	stop := make(chan struct{})
+	t.Cleanup(func() { close(stop) })
+	s.Fault(func(r *http.Request) int {
+		if !strings.Contains(r.URL.Path, "/namespaces/team/secrets") {
+			return 0
+		}
+		select {
+		case <-stop:
+		case <-r.Context().Done():
+		}
+		return http.StatusServiceUnavailable
+	})
+	putNamespacePolicy(s, "team", "slow", rootsIn("secret:slow/ca.pem"))
+	r.until("the tenant's file is asked for", func() bool { return s.Count("GET", "/namespaces/team/secrets") > 0 })
+	putPolicy(s, "closed", denyShop)
+	r.decides("the cluster closes it", "bank", false, "closed")
+	r.decides("the tenant's own cannot be told", "team", false, "")
+}
+
+// T43: a namespace has so many bytes of policies, since each takes many times its length once it is read.
+func TestT43_SizeOfNamespacePolicies(t *testing.T) {
+	s := newCluster(t)
+	putPolicy(s, "all", allowShop)
+	large := `{"rules":[{"images":["registry.example/shop/**"` + strings.Repeat(`,"registry.example/shop/a-name-that-takes-place/**"`, maxNamespacePolicyBytes/2/50) + `],"allow":"x"}]}`
+	putNamespacePolicy(s, "team", "a", large)
+	putPolicy(s, "large", large) // the cluster's do not count
+	r := serveResources(t, s).untilReady()
+	r.decides("one is in force", "team", true, "")
+	putNamespacePolicy(s, "team", "b", large)
+	r.decides("two are too much", "team", false, "more than 262144 bytes of policies")
+	if ok, text := r.admitted("bank", shopImage); !ok {
+		t.Errorf("another namespace: %s", text)
+	}
+	s.Delete(namespacePolicies, "team", "a")
+	r.decides("one is gone", "team", true, "")
+}

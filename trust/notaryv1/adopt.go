@@ -8,11 +8,11 @@ import (
 // load returns what is kept of a repository. Where nothing is, because the policy names another root of trust than before, what was seen under
 // the old one counts as far as the new one trusts it too: an edit of a policy must not open the way back to old trust data.
 func (a *authority) load(ctx context.Context, key Key) (State, error) {
-	kept, err := a.format.store.Load(ctx, key)
+	kept, err := a.store.Load(ctx, key)
 	if err != nil || kept.Server != "" {
 		return kept, err
 	}
-	others, err := a.format.store.Others(ctx, key)
+	others, err := a.store.Others(ctx, key)
 	if err != nil {
 		return State{}, err
 	}

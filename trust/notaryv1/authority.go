@@ -16,17 +16,19 @@ import (
 
 // authority is the section of a policy, ready to check.
 type authority struct {
-	format   *format
-	server   string
-	naming   naming
-	anchor   anchor
-	trustsAs string // the anchor's name
-	selects  selection
-	needs    []string
-	grace    time.Duration
-	warnings []string
-	weakened []string
-	verified *otter.Cache[verifiedKey, outcome]
+	format    *format
+	store     Store  // of what was seen
+	namespace string // whose policy it is of; "": the installation's
+	server    string
+	naming    naming
+	anchor    anchor
+	trustsAs  string // the anchor's name
+	selects   selection
+	needs     []string
+	grace     time.Duration
+	warnings  []string
+	weakened  []string
+	verified  *otter.Cache[verifiedKey, outcome]
 }
 
 // verifiedKey names evidence for a repository.
@@ -65,8 +67,8 @@ func (a *authority) Find(ctx context.Context, src trust.Source, ref image.Ref) (
 	if err != nil {
 		return trust.Evidence{}, fmt.Errorf("trust data of %s: %w", ref, err)
 	}
-	// Whoever asks about the same repository meanwhile, with the same logins, gets the same answer.
-	name := strings.Join(append([]string{key.String(), key.Anchor, a.grace.String(), trust.LoginsOf(ctx).Key()}, a.needs...), "\n")
+	// Whoever asks about the same repository meanwhile, with the same logins and what was seen before in the same store, gets the same answer.
+	name := strings.Join(append([]string{a.namespace, key.String(), key.Anchor, a.grace.String(), trust.LoginsOf(ctx).Key()}, a.needs...), "\n")
 	return a.format.asking.do(ctx, name, func(ctx context.Context) (trust.Evidence, error) {
 		return a.update(ctx, server, key)
 	})
@@ -231,7 +233,7 @@ func (a *authority) Remember(ctx context.Context, ref image.Ref, ev trust.Eviden
 		return nil
 	}
 	if err == nil {
-		err = a.format.store.Update(ctx, key, func(s State) (State, error) {
+		err = a.store.Update(ctx, key, func(s State) (State, error) {
 			if s.Server == "" {
 				s = kept // nothing, or what is adopted
 			}

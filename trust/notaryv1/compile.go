@@ -21,6 +21,7 @@ import (
 // compile checks a section whole and makes the authority that it describes. Its errors carry the place in the policy.
 func (f *format) compile(o Options, s trust.Section) (*authority, error) {
 	a := &authority{format: f, grace: o.OfflineGrace}
+	a.store, a.namespace = f.storeFor(s)
 	for _, step := range []func(Options, trust.Section) error{a.compileServer, a.compileRoot, a.compileSelection} {
 		if err := step(o, s); err != nil {
 			return nil, err

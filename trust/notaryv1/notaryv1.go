@@ -30,7 +30,8 @@ func New(c Config) trust.Format {
 
 // format is what all authorities share.
 type format struct {
-	store   Store
+	store   Store   // for policies of the installation
+	tenants tenants // for those of namespaces
 	now     func() time.Time
 	reader  *reader
 	asking  flight

@@ -233,6 +233,12 @@ func (c *compiler) key(set *signerSet, at string, o *KeyOptions) error {
 	return nil
 }
 
+// ofNamespace reports whether the author of the policy is not the one who runs Assay.
+func (c *compiler) ofNamespace() bool {
+	n, ok := c.Section.(trust.OfNamespace)
+	return ok && n.Namespace() != ""
+}
+
 func (c *compiler) keySource(at string, o *KeyOptions) (material.KeySource, error) {
 	given := 0
 	for _, text := range []string{o.PEM, o.File, o.KMS} {
@@ -243,7 +249,7 @@ func (c *compiler) keySource(at string, o *KeyOptions) (material.KeySource, erro
 	if given != 1 {
 		return nil, c.Errorf(at, "wants exactly one of pem, file and kms; write the key from BEGIN PUBLIC KEY to END PUBLIC KEY, or a file's path")
 	}
-	if n, ok := c.Section.(trust.OfNamespace); ok && n.Namespace() != "" && o.KMS != "" {
+	if c.ofNamespace() && o.KMS != "" {
 		return nil, c.Errorf(at+".kms", "a policy of a namespace cannot use the credentials that Assay has there; write the key in pem, or name a file")
 	}
 	if o.KMS != "" && c.format.config.Material == nil {
@@ -310,6 +316,9 @@ func (c *compiler) rekor() error {
 	text := c.options.RekorURL
 	if text == "" {
 		return nil
+	}
+	if c.ofNamespace() {
+		return c.Errorf("rekorURL", "a policy of a namespace cannot choose where Assay sends requests; have signatures bring the log's entry")
 	}
 	u, err := url.Parse(text)
 	switch {

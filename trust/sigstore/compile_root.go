@@ -74,6 +74,9 @@ func (c *compiler) given(at, name string, content []byte) (material.Source, erro
 }
 
 func (c *compiler) tuf(o *TrustedRootOptions) (material.Source, error) {
+	if c.ofNamespace() { // what is fetched is kept, too
+		return nil, c.Errorf("trustedRoot.tuf", "a policy of a namespace cannot choose where Assay sends requests; give the trusted_root.json in file or inline")
+	}
 	first := []byte(o.TUF.Root)
 	switch {
 	case (o.TUF.Root != "") == (o.TUF.RootFile != ""):

@@ -204,6 +204,29 @@ func TestT38_TenantsNameNoKeyService(t *testing.T) {
 	}
 }
 
+// T38, T48: who writes a namespace's policy chooses no addresses that Assay sends requests to and keeps in mind, perhaps past a network policy.
+func TestT38_TenantsNameNoAddresses(t *testing.T) {
+	l := home()
+	for name, change := range map[string]func(*Options){
+		"trustedRoot.tuf": func(o *Options) {
+			o.TrustedRoot = &TrustedRootOptions{TUF: &TUFOptions{Mirror: "http://vault.internal:8200", Root: string(material.PublicGoodRoot())}}
+		},
+		"rekorURL": func(o *Options) { o.RekorURL = "http://vault.internal:8200" },
+	} {
+		options, keeper := l.keyless(change), must(material.New(material.Config{}))
+		_, err := New(Config{Material: keeper}).New(tenant{trusttest.Section{Options: options}})
+		if err == nil || !strings.Contains(err.Error(), "section."+name+": a policy of a namespace cannot choose") {
+			t.Errorf("%s: error = %v", name, err)
+		}
+		if got := keeper.Statuses(now); len(got) != 0 {
+			t.Errorf("%s: the keeper keeps %v", name, got)
+		}
+		if _, err := New(Config{Material: keeper}).New(trusttest.Section{Options: options}); err != nil {
+			t.Errorf("%s of the cluster's policy: %v", name, err)
+		}
+	}
+}
+
 func TestFormat(t *testing.T) {
 	f := New(Config{})
 	if _, ok := f.Options().(*Options); f.Name() != "sigstore" || !ok {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/assay-dev/assay/image"
 )
 
 // maxPattern bounds a pattern or an expression of the policy, in bytes.
@@ -13,8 +15,8 @@ const maxPattern = 4 << 10
 type matcher struct {
 	exact   string
 	pattern *regexp.Regexp
-	loose   *regexp.Regexp // an expression without its anchors, to explain a refusal
-	text    string         // as the policy writes it
+	loose   bool   // pattern is of an expression, which may fit a part of what is refused
+	text    string // as the policy writes it
 }
 
 // newGlob compiles a pattern in which "*" stands for any characters but those that end a part of a URL (slash, question mark, hash) or have no place in one and "**"
@@ -53,15 +55,14 @@ func newRegExp(s string) (matcher, error) {
 		return matcher{}, fmt.Errorf("%d bytes, at most %d are allowed; write a shorter one", len(s), maxPattern)
 	}
 	// Compiled alone first: "a)|(b" would break out of the group that anchors it.
-	loose, err := regexp.Compile(s)
-	if err != nil {
+	if _, err := image.CompileRegExp(s); err != nil {
 		return matcher{}, err
 	}
 	re, err := anchored(s)
 	if err != nil {
 		return matcher{}, err
 	}
-	return matcher{pattern: re, loose: loose, text: s}, nil
+	return matcher{pattern: re, loose: true, text: s}, nil
 }
 
 func anchored(s string) (*regexp.Regexp, error) { return regexp.Compile(`\A(?:` + s + `)\z`) }
@@ -91,4 +92,13 @@ func clip(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// fitsPart reports whether an expression fits a part of s. It is to explain a refusal, and not kept compiled for that.
+func (m *matcher) fitsPart(s string) bool {
+	if !m.loose {
+		return false
+	}
+	re, err := regexp.Compile(m.text)
+	return err == nil && re.MatchString(s)
 }

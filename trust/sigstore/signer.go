@@ -139,7 +139,7 @@ func mismatch(what string, want *matcher, got string) error {
 		return fmt.Errorf("the certificate has no %s; %q is wanted", what, clip(want.text))
 	}
 	hint := ""
-	if want.loose != nil && want.loose.MatchString(got) {
+	if want.fitsPart(got) {
 		hint = "; the expression fits a part only, and the whole is compared"
 	}
 	return fmt.Errorf("%s is %q, %q is wanted%s", what, clip(got), clip(want.text), hint)

@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/assay-dev/assay/enforce/kubernetes/cluster"
 	"github.com/assay-dev/assay/enforce/kubernetes/cluster/clustertest"
 )
@@ -309,6 +311,27 @@ func TestFilesAreBounded(t *testing.T) {
 	}
 }
 
+// T47: watches of what tenants name do not hold up those of Assay's own namespace.
+func TestT47_FilesOfTenantsHoldUpNoOthers(t *testing.T) {
+	s := clustertest.New(t)
+	s.Put("/api/v1/secrets", `{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":"assay","name":"keys"},"data":{"a":"b25l"}}`)
+	f := files(t, s)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for i := range 5 * cluster.MaxFileObjects {
+		o := cluster.FileObject{Namespace: fmt.Sprint("team", i%5), Kind: "secret", Name: fmt.Sprint("s", i)}
+		if _, _, err := f.Read(ended, o, "a"); err == nil {
+			t.Fatal("there is nothing to read")
+		}
+	}
+	eventually(t, "all that may begin at once have begun", func() bool { return s.Count("GET", "/namespaces/team") >= 100 })
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) // all of them take more than 15 s
+	defer cancel()
+	if got, _, err := f.Read(ctx, cluster.FileObject{Namespace: "assay", Kind: "secret", Name: "keys"}, "a"); string(got) != "one" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // An API server that takes a request and says nothing holds up whoever asks for as long as they want to wait.
 func TestFilesOfASlowServer(t *testing.T) {
 	s := clustertest.New(t)
@@ -387,5 +410,42 @@ func TestSetStatus(t *testing.T) {
 	s.Delete(trustPolicies, "", "shop")
 	if err := p.SetStatus(t.Context(), first, accepted(1, true, "gone"), now); !errors.Is(err, cluster.ErrChanged) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// T27: after a backup of the cluster was restored, another content can have the version of one that was read before.
+func TestT27_VersionsOfFilesAreOfTheirContent(t *testing.T) {
+	file := func(kind, version, member, key, text string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"kind": kind, "metadata": map[string]any{"resourceVersion": version}, member: map[string]any{key: text},
+		}}
+	}
+	first := cluster.VersionOfFile(file("ConfigMap", "7", "data", "ca.pem", "one"))
+	for name, other := range map[string]*unstructured.Unstructured{
+		"another content": file("ConfigMap", "7", "data", "ca.pem", "two"),
+		"another key":     file("ConfigMap", "7", "data", "ca.pe", "mone"),
+	} {
+		if cluster.VersionOfFile(other) == first {
+			t.Errorf("%s has the same version", name)
+		}
+	}
+	if cluster.VersionOfFile(file("ConfigMap", "8", "binaryData", "ca.pem", "b25l")) != first {
+		t.Error("the same content has another version")
+	}
+}
+
+// T43: what tenants have policies read stays in memory.
+func TestT43_FilesOfTenantsAreSmall(t *testing.T) {
+	s := clustertest.New(t)
+	for _, namespace := range []string{"assay", "team"} {
+		s.Put("/api/v1/secrets", fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":%q,"name":"keys"},"data":{"a":"b25l","b":%q}}`,
+			namespace, base64.StdEncoding.EncodeToString(make([]byte, 300<<10))))
+	}
+	f := files(t, s)
+	if got, err := read(t, f, cluster.FileObject{Namespace: "assay", Kind: "secret", Name: "keys"}, "a"); got != "one" {
+		t.Errorf("Assay's own: %q, %v", got, err)
+	}
+	if got, err := read(t, f, cluster.FileObject{Namespace: "team", Kind: "secret", Name: "keys"}, "a"); err == nil || !strings.Contains(err.Error(), "more than 262144 bytes") {
+		t.Errorf("a tenant's: %q, %v", got, err)
 	}
 }

@@ -2,9 +2,13 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +20,9 @@ import (
 
 // MaxFileObjects is how many Secrets and ConfigMaps of one namespace policies may name: each is a watch of its own.
 const MaxFileObjects = 200
+
+// maxTenantFile is how many bytes a Secret or ConfigMap has that is read of a namespace other than Assay's own: it stays in memory.
+const maxTenantFile = 256 << 10
 
 // FileObject names a Secret or a ConfigMap.
 type FileObject struct {
@@ -35,8 +42,9 @@ var fileResources = map[string]schema.GroupVersionResource{
 // Files knows the content of exactly those Secrets and ConfigMaps that somebody asked for. For each it needs to be allowed to list and watch
 // that object by its name.
 type Files struct {
-	client  dynamic.Interface
-	own     string // Assay's own namespace
+	client  dynamic.Interface // for Assay's own namespace
+	others  dynamic.Interface // for all others, so that what they have watched holds up nothing of the own
+	own     string            // Assay's own namespace
 	changes chan struct{}
 
 	mu      sync.Mutex
@@ -53,8 +61,9 @@ type fileWatch struct {
 
 // fileContent is what is kept of a Secret or ConfigMap.
 type fileContent struct {
-	version string
+	version string // its hash: the API server's number can stand for another content after a restore
 	data    map[string][]byte
+	large   bool // more than is kept; then data is empty
 }
 
 // Files prepares the watches; own is the namespace of Assay itself.
@@ -63,7 +72,11 @@ func (c *Cluster) Files(own string) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Files{client: client, own: own, changes: make(chan struct{}, 1), watched: map[FileObject]*fileWatch{}}, nil
+	others, err := c.watchClient()
+	if err != nil {
+		return nil, err
+	}
+	return &Files{client: client, others: others, own: own, changes: make(chan struct{}, 1), watched: map[FileObject]*fileWatch{}}, nil
 }
 
 // Run watches until ctx ends. What is asked for before it waits.
@@ -120,9 +133,13 @@ func (f *Files) watch(o FileObject) (*fileWatch, error) {
 	if beside >= MaxFileObjects {
 		return nil, fmt.Errorf("%v: policies name more than %d Secrets and ConfigMaps of this namespace", o, MaxFileObjects)
 	}
+	client, reading := f.others, readTenantFile
+	if o.Namespace == f.own {
+		client, reading = f.client, readFile
+	}
 	w := &fileWatch{latest: &latest[fileContent]{
-		what: o.String(), lists: listsOf(f.client.Resource(fileResources[o.Kind]).Namespace(o.Namespace), o.Name),
-		read: readFile, changed: f.notify, answered: make(chan struct{}),
+		what: o.String(), lists: listsOf(client.Resource(fileResources[o.Kind]).Namespace(o.Namespace), o.Name),
+		read: reading, changed: f.notify, answered: make(chan struct{}),
 	}, stop: func() {}}
 	f.watched[o] = w
 	f.begin(w)
@@ -148,6 +165,8 @@ func (f *Files) Read(ctx context.Context, o FileObject, key string) (data []byte
 		return nil, version, fmt.Errorf("%v: %w", o, err)
 	case !found:
 		return nil, version, fmt.Errorf("%v: there is none", o)
+	case content.large:
+		return nil, version, fmt.Errorf("%v: it has more than %d bytes in all; put what policies name into one of its own", o, maxTenantFile)
 	}
 	data, found = content.data[key]
 	if !found {
@@ -226,7 +245,7 @@ func (f *Files) Silence() time.Duration {
 
 // readFile keeps the data of a Secret or ConfigMap. What is no base64 where it should be is left out, and so is what has another shape.
 func readFile(o *unstructured.Unstructured) fileContent {
-	c := fileContent{version: o.GetResourceVersion(), data: map[string][]byte{}}
+	c := fileContent{data: map[string][]byte{}}
 	data, _, _ := unstructured.NestedStringMap(o.Object, "data")
 	binary, _, _ := unstructured.NestedStringMap(o.Object, "binaryData")
 	if o.GetKind() == "Secret" {
@@ -239,6 +258,23 @@ func readFile(o *unstructured.Unstructured) fileContent {
 		if content, err := base64.StdEncoding.DecodeString(text); err == nil {
 			c.data[key] = content
 		}
+	}
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(c.data)) {
+		fmt.Fprintf(h, "%d %s %d %s", len(key), key, len(c.data[key]), c.data[key])
+	}
+	c.version = hex.EncodeToString(h.Sum(nil))
+	return c
+}
+
+// readTenantFile does so for a namespace that is not Assay's own.
+func readTenantFile(o *unstructured.Unstructured) fileContent {
+	c, size := readFile(o), 0
+	for _, content := range c.data {
+		size += len(content)
+	}
+	if size > maxTenantFile {
+		c.data, c.large = nil, true
 	}
 	return c
 }

@@ -25,8 +25,9 @@ import (
 const (
 	MaxPullAccounts = 8                // service accounts of one object
 	MaxPullSecrets  = 32               // secrets with which the images of one object are pulled
-	maxPullSecret   = 1 << 20          // bytes of one of them
+	maxPullSecret   = 1 << 20          // bytes of one of them, and of what all of one object say
 	maxPullKept     = 4096             // service accounts and secrets that are remembered
+	maxPullBytes    = 32 << 20         // what these say, in bytes
 	pullTTL         = time.Minute      // how long they are
 	pullMissingTTL  = 10 * time.Second // where there is nothing, which somebody may be about to mend
 	pullLeast       = 5 * time.Second  // a registry that refuses what was just read does not have it read again
@@ -49,6 +50,7 @@ type PullSecrets struct {
 
 	mu   sync.Mutex
 	kept map[pullKey]pulled
+	size int // of what is kept, in bytes
 }
 
 // pullKey names a service account or a secret.
@@ -60,6 +62,7 @@ func (k pullKey) String() string { return k.resource + " " + k.namespace + "/" +
 type pulled struct {
 	secrets []string      // of a service account
 	logins  []trust.Login // of a secret
+	size    int           // of what it says, in bytes
 	read    time.Time
 	until   time.Time
 }
@@ -108,6 +111,7 @@ func (p *PullSecrets) Logins(ctx context.Context, namespace string, accounts, se
 		return trust.Logins{}, fmt.Errorf("%d pull secrets for one object; at most %d are read", len(secrets), MaxPullSecrets)
 	}
 	var logins []trust.Login
+	size := 0
 	for i, name := range secrets {
 		if slices.Contains(secrets[:i], name) {
 			continue
@@ -116,6 +120,9 @@ func (p *PullSecrets) Logins(ctx context.Context, namespace string, accounts, se
 		secret, err := p.get(ctx, key)
 		if err != nil {
 			return trust.Logins{}, err
+		}
+		if size += secret.size; size > maxPullSecret {
+			return trust.Logins{}, fmt.Errorf("the pull secrets of one object have more than the %d bytes that are read", maxPullSecret)
 		}
 		used, logins = append(used, key), append(logins, secret.logins...)
 	}
@@ -170,6 +177,12 @@ func (p *PullSecrets) read(ctx context.Context, key pullKey) (pulled, error) {
 	}
 	if err != nil {
 		return pulled{}, fmt.Errorf("%v: %w", key, err)
+	}
+	for _, name := range one.secrets {
+		one.size += len(name)
+	}
+	for i := range one.logins {
+		one.size += len(one.logins[i].Username) + len(one.logins[i].Password) + len(one.logins[i].String())
 	}
 	return one, nil
 }
@@ -231,21 +244,30 @@ func (p *PullSecrets) recall(key pullKey) (pulled, bool) {
 func (p *PullSecrets) keep(key pullKey, one pulled) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.kept) >= maxPullKept {
+	p.forget(key)
+	full := func() bool { return len(p.kept) >= maxPullKept || p.size+one.size > maxPullBytes }
+	if full() {
 		now := p.now()
 		for other, known := range p.kept {
 			if !now.Before(known.until) {
-				delete(p.kept, other)
+				p.forget(other)
 			}
 		}
 	}
 	for other := range p.kept {
-		if len(p.kept) < maxPullKept {
+		if !full() {
 			break
 		}
-		delete(p.kept, other)
+		p.forget(other)
 	}
 	p.kept[key] = one
+	p.size += one.size
+}
+
+// forget is called with mu held.
+func (p *PullSecrets) forget(key pullKey) {
+	p.size -= p.kept[key].size
+	delete(p.kept, key)
 }
 
 // drop forgets what a registry did not take, unless it was read a moment ago.
@@ -254,7 +276,7 @@ func (p *PullSecrets) drop(keys []pullKey) {
 	defer p.mu.Unlock()
 	for _, key := range keys {
 		if one, found := p.kept[key]; found && !p.now().Before(one.read.Add(pullLeast)) {
-			delete(p.kept, key)
+			p.forget(key)
 		}
 	}
 }

@@ -231,3 +231,32 @@ func TestRefusedPullSecretsAreReadAgain(t *testing.T) {
 		t.Errorf("got %s, want what is there now", got)
 	}
 }
+
+// T43: tenants make secrets, and pods that name them: what is remembered of all is bounded in bytes, and what one object brings as well.
+func TestT43_PullSecretsTakeBoundedMemory(t *testing.T) {
+	s, p, _ := pullSecrets(t)
+	const many = 40
+	var names []string
+	for i := range many {
+		names = append(names, fmt.Sprint("s", i))
+		config := fmt.Sprintf(`{"auths":{"registry.example":{"username":"a","password":%q}}}`, strings.Repeat("x", 900<<10))
+		s.Put("/api/v1/secrets", typedSecret("team", names[i], "kubernetes.io/dockerconfigjson", ".dockerconfigjson", config))
+	}
+	for range 2 {
+		for _, name := range names {
+			if l, err := p.Logins(t.Context(), "team", nil, []string{name}); err != nil || usersOf(l, "registry.example") != "a" {
+				t.Fatalf("%v, %v", l, err)
+			}
+		}
+	}
+	if n := s.Count("GET", "/secrets/"); n <= many {
+		t.Errorf("%d secrets of 900 KiB are all remembered", many)
+	}
+	if _, err := p.Logins(t.Context(), "team", nil, names[:2]); err == nil || !strings.Contains(err.Error(), "more than the 1048576 bytes") {
+		t.Errorf("an object with two of them: %v", err)
+	}
+	read := s.Count("GET", "/secrets/")
+	if _, err := p.Logins(t.Context(), "team", nil, names[many-1:]); err != nil || s.Count("GET", "/secrets/") != read {
+		t.Errorf("the latest is not remembered: %v", err)
+	}
+}

@@ -186,7 +186,7 @@ func TestDOCKER13_Unusable(t *testing.T) {
 		{"empty root file", Default{RootFile: File{Name: "SIGSTORE_ROOT_FILE (x)"}}, "SIGSTORE_ROOT_FILE (x): is empty"},
 		{"junk root file", Default{RootFile: File{"x", []byte("junk")}}, `no "CERTIFICATE" in PEM`},
 		{"broken trusted root", Default{RootFile: File{"x", []byte("{")}}, "x: no trusted_root.json"},
-		{"unknown field", Default{RootFile: File{"x", append([]byte(`{"surprise":1,`), w.json(t)[1:]...)}}, "surprise"},
+		{"unknown field", Default{RootFile: File{"x", append([]byte(`{"surprise":1,`), w.json(t)[1:]...)}}, "line 1, column 2: unknown field"},
 		{"key for a certificate", Default{RootFile: File{"x", publicPEM(t, w.rekor)}}, `a PEM block is "PUBLIC KEY"`},
 		{"certificate for a key", Default{RekorKeys: File{"x", pemOf(w.root.cert)}}, `a PEM block is "CERTIFICATE"`},
 		{"private key", Default{CTLogKeys: File{"x", private}}, `a PEM block is "PRIVATE KEY"`},

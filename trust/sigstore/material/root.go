@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
@@ -70,9 +71,24 @@ func parseRoot(content []byte) (*Root, error) {
 	}
 	pb, err := root.NewTrustedRootProtobuf(content)
 	if err != nil {
-		return nil, fmt.Errorf("no trusted_root.json: %w", cause(err))
+		return nil, fmt.Errorf("no trusted_root.json: %w", unquoted(cause(err)))
 	}
 	return newRoot(pb)
+}
+
+var protoPosition = regexp.MustCompile(`\(line (\d+):(\d+)\): (unknown field)?`)
+
+// unquoted says where a parser of JSON stumbled, and not over what: who names a file in a policy may not be allowed to read it, such as a
+// Secret of the namespace, and errors go into logs and into the status of objects.
+func unquoted(err error) error {
+	at := protoPosition.FindStringSubmatch(err.Error())
+	switch {
+	case at == nil:
+		return errors.New("it is no JSON of one")
+	case at[3] != "":
+		return fmt.Errorf("line %s, column %s: %s", at[1], at[2], at[3])
+	}
+	return fmt.Errorf("line %s, column %s: this is no JSON of one", at[1], at[2])
 }
 
 // newRoot makes material of its wire form.
@@ -81,6 +97,9 @@ func newRoot(pb *prototrustroot.TrustedRoot) (*Root, error) {
 		if n > maxMembers {
 			return nil, fmt.Errorf("%d authorities or logs of one kind, at most %d are read", n, maxMembers)
 		}
+	}
+	if pb.GetMediaType() != root.TrustedRootMediaType01 {
+		return nil, fmt.Errorf("its mediaType is not %s", root.TrustedRootMediaType01)
 	}
 	parsed, err := root.NewTrustedRootFromProtobuf(pb)
 	if err != nil {

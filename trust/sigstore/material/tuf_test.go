@@ -327,7 +327,7 @@ func TestTUFContent(t *testing.T) {
 		want    string
 	}{
 		{"no target", nil, "has no target trusted_root.json"},
-		{"no trusted root", []byte(`{"mediaType":"text/plain"}`), "unsupported TrustedRoot media type"},
+		{"no trusted root", []byte(`{"mediaType":"text/plain"}`), "its mediaType is not"},
 		{"empty", []byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`), "neither an authority nor a log"},
 		{"too long", make([]byte, maxTrustedRoot+1), "at most 1048576 are read"},
 	}
