@@ -99,6 +99,7 @@ func TestServeDrainsWithoutLoss(t *testing.T) {
 	newAuthority(t, "ca").issue(t, "server", cert, key)
 	for _, h2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP2 %v", h2), func(t *testing.T) {
+			t.Parallel()
 			r := serve(t, "--policy", servedPolicy(t, "a"), "--tls-cert", cert, "--tls-key", key, "--insecure-no-auth", "--drain-delay", "2s")
 			const clients = 16
 			type end struct{ asked, after, lost int }
