@@ -143,14 +143,19 @@ func (s *server) watch(what string, load func(*reading) error) error {
 
 // keepWatch looks at the files until ctx ends.
 func (s *server) keepWatch(ctx context.Context) {
-	ticker := time.NewTicker(s.app.pace.orUsual().files)
+	every(ctx, s.app.pace.orUsual().files, s.look)
+}
+
+// every does something again and again until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			s.look()
+			do()
 		}
 	}
 }
