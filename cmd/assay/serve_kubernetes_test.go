@@ -195,7 +195,11 @@ func TestT42_KubernetesLeavesNothingOpen(t *testing.T) {
 		want string
 	}{
 		{"no policy", []string{"--insecure-plain-http"}, "no policy"},
+		{"no policy, and a hint", []string{"--insecure-plain-http"}, "--policy-resources"},
 		{"no TLS", []string{"--policy", policy}, "no certificate to serve with"},
+		{"no TLS, and a hint", []string{"--policy", policy}, "--own-ca"},
+		{"a variable that is not set", []string{"--policy", policy, "--tls-cert", "x", "--tls-key", "x", "--client-ca", ""}, "--client-ca: is empty"},
+		{"a trust file without a name", []string{"--policy-resources", "--insecure-plain-http", "--trust-file="}, "--trust-file: is empty"},
 		{"a key without a certificate", []string{"--policy", policy, "--tls-key", "x"}, "go together"},
 		{"plain and TLS", []string{"--policy", policy, "--tls-cert", "x", "--tls-key", "x", "--insecure-plain-http"}, "choose one"},
 		{"client certificates in plain", []string{"--policy", policy, "--insecure-plain-http", "--client-ca", "x"}, "need TLS"},
