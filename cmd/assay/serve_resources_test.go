@@ -31,7 +31,7 @@ func newCluster(t *testing.T) *clustertest.Server {
 	t.Helper()
 	s := clustertest.New(t)
 	for _, name := range []string{"shop", "bank", "team"} {
-		s.Put("/api/v1/namespaces", fmt.Sprintf(`{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"name":%q}}`, name))
+		putNamespace(s, name, name)
 	}
 	return s
 }

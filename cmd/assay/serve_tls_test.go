@@ -192,7 +192,7 @@ func TestOwnCAUsage(t *testing.T) {
 
 // Before there is a certificate that the API server trusts nobody can connect.
 func TestOwnCAIsNotReadyByItself(t *testing.T) {
-	kubeconfig := apiServer(t, func() map[string]string { return nil })
+	kubeconfig := apiServer(t)
 	r := servePoint(t, "kubernetes", "--policy", servedPolicy(t, "a"), "--kubeconfig", kubeconfig,
 		"--own-ca", "certs", "--own-namespace", "assay", "--service", "assay", "--webhook-configuration", "assay")
 	if got := r.shown(); !strings.Contains(got, "remote error: tls") {
