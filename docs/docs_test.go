@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"errors"
 	"go/ast"
 	"go/format"
 	"go/parser"
@@ -101,7 +102,7 @@ func anchors(content string) map[string]bool {
 
 var block = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 
-// Every policy on a page is one that the program reads.
+// Every policy on a page, and in values of the chart there, is one that the program reads.
 func TestPoliciesOnPagesCanBeRead(t *testing.T) {
 	var names []string
 	for _, f := range formats.All(formats.Config{}) {
@@ -110,29 +111,37 @@ func TestPoliciesOnPagesCanBeRead(t *testing.T) {
 	count := 0
 	for name, content := range pages(t) {
 		for _, m := range block.FindAllStringSubmatch(content, -1) {
-			text, isPolicy := wholePolicy(m[1])
-			if !isPolicy {
-				continue
-			}
-			count++
-			src := policy.Source{Name: name, Data: []byte(text), ReadFile: func(file string) ([]byte, error) {
-				if f, err := policy.ParseObjectFile(file); err == nil { // of an object of a cluster
-					file = filepath.Join("ca", f.Key)
-				}
-				return os.ReadFile(filepath.Join(root, "examples", file))
-			}}
-			p, err := policy.Parse(src, names)
-			if err != nil {
-				t.Errorf("%s: %v\n%s", name, err, m[1])
-				continue
-			}
-			for _, a := range p.Authorities {
-				compileAuthority(t, name, a)
+			for _, text := range policiesOf(t, name, m[1]) {
+				count++
+				readPolicy(t, name, text, names)
 			}
 		}
 	}
-	if count < 3 {
+	if count < 20 {
 		t.Errorf("%d policies on all pages are too few", count)
+	}
+}
+
+// readPolicy reads a policy as the program does, with the files of the examples.
+func readPolicy(t *testing.T, page, text string, formats []string) {
+	t.Helper()
+	src := policy.Source{Name: page, Data: []byte(text), ReadFile: func(file string) ([]byte, error) {
+		if f, err := policy.ParseObjectFile(file); err == nil { // of an object of a cluster
+			file = f.Key
+		}
+		content, err := os.ReadFile(filepath.Join(root, "examples", file))
+		if errors.Is(err, fs.ErrNotExist) { // as in objects and in values of the chart, which know no folders
+			return os.ReadFile(filepath.Join(root, "examples", "ca", file))
+		}
+		return content, err
+	}}
+	p, err := policy.Parse(src, formats)
+	if err != nil {
+		t.Errorf("%s: %v\n%s", page, err, text)
+		return
+	}
+	for _, a := range p.Authorities {
+		compileAuthority(t, page, a)
 	}
 }
 
@@ -162,15 +171,32 @@ func TestYAMLOnPagesCanBeRead(t *testing.T) {
 	}
 }
 
-// wholePolicy returns the policy that a block of a page is, or is the attestations of.
-func wholePolicy(block string) (text string, isPolicy bool) {
-	const around = "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: page}\nspec:\n" +
-		"  rules: [{images: ['**'], require: release}]\n  authorities:\n    release:\n      sigstore:\n" +
-		"        keyless: {identities: [{issuer: https://a.example, subject: b}]}\n"
-	if strings.HasPrefix(block, "        attestations:") {
-		return around + block, true
+// policiesOf returns the policies that a block of a page is: one, the attestations of one, or those in values of the chart.
+func policiesOf(t *testing.T, page, block string) []string {
+	t.Helper()
+	const around = "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: page}\n"
+	switch {
+	case strings.HasPrefix(block, "apiVersion: assay.dev/v1"):
+		return []string{block}
+	case strings.HasPrefix(block, "        attestations:"):
+		return []string{around + "spec:\n  rules: [{images: ['**'], require: release}]\n  authorities:\n    release:\n      sigstore:\n" +
+			"        keyless: {identities: [{issuer: https://a.example, subject: b}]}\n" + block}
 	}
-	return block, strings.HasPrefix(block, "apiVersion: assay.dev/v1")
+	var values struct {
+		Policies map[string]any `yaml:"policies"`
+	}
+	if err := yaml.Unmarshal([]byte(block), &values); err != nil {
+		return nil // of another shape
+	}
+	var found []string
+	for _, spec := range values.Policies {
+		text, err := yaml.Marshal(map[string]any{"spec": spec})
+		if err != nil {
+			t.Fatalf("%s: %v", page, err)
+		}
+		found = append(found, around+string(text))
+	}
+	return found
 }
 
 func compileAuthority(t *testing.T, page string, a policy.Authority) {
@@ -244,20 +270,18 @@ func limits(t *testing.T, name string, content []byte) map[string]string {
 }
 
 // What users write and read by name stands on the page about it.
-func TestFieldsAndFlagsAreAllOnTheirPages(t *testing.T) {
+func TestFieldsAreAllOnTheirPages(t *testing.T) {
 	all := pages(t)
 	for _, c := range []struct {
 		sources, page string
 		name          *regexp.Regexp
-		written       string // how the page writes a name
 	}{
-		{"policy/wire.go", "docs/reference/policy.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
-		{"trust/sigstore/options.go", "docs/formats/sigstore.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
-		{"trust/notaryv1/options.go", "docs/formats/notaryv1.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
-		{"trust/certificate/options.go", "docs/formats/certificate.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
-		{"registry/settings.go", "docs/reference/cli.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`), ""},
-		{"engine/verdict.go", "docs/reference/verdict.md", regexp.MustCompile(`json:"([a-zA-Z]+)`), ""},
-		{"cmd/assay/*.go", "docs/reference/cli.md", regexp.MustCompile(`(?:VarP?\([^"\n]+, |ArrayP?\()"([a-z-]+)"`), "--"},
+		{"policy/wire.go", "docs/reference/policy.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
+		{"trust/sigstore/options.go", "docs/formats/sigstore.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
+		{"trust/notaryv1/options.go", "docs/formats/notaryv1.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
+		{"trust/certificate/options.go", "docs/formats/certificate.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
+		{"registry/settings.go", "docs/reference/cli.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
+		{"engine/verdict.go", "docs/reference/verdict.md", regexp.MustCompile(`json:"([a-zA-Z]+)`)},
 	} {
 		files, err := filepath.Glob(filepath.Join(root, c.sources))
 		if err != nil || len(files) == 0 {
@@ -271,9 +295,9 @@ func TestFieldsAndFlagsAreAllOnTheirPages(t *testing.T) {
 			}
 			for _, m := range c.name.FindAllStringSubmatch(string(content), -1) {
 				count++
-				word := regexp.MustCompile(`(^|[^A-Za-z-])` + c.written + m[1] + `([^A-Za-z-]|$)`)
+				word := regexp.MustCompile(`(^|[^A-Za-z-])` + m[1] + `([^A-Za-z-]|$)`)
 				if !hidden[m[1]] && !word.MatchString(all[c.page]) {
-					t.Errorf("%s lacks %s%s of %s", c.page, c.written, m[1], filepath.Base(file))
+					t.Errorf("%s lacks %s of %s", c.page, m[1], filepath.Base(file))
 				}
 			}
 		}
@@ -283,29 +307,5 @@ func TestFieldsAndFlagsAreAllOnTheirPages(t *testing.T) {
 	}
 }
 
-// hidden are names that are not for people: flags of the program for itself, and metadata that has no meaning here.
-var hidden = map[string]bool{"as-dia-sign": true, "annotations": true, "labels": true}
-
-var (
-	testName = regexp.MustCompile("`(Test[A-Z][A-Za-z0-9_]*)`")
-	testFunc = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(`)
-)
-
-// The tests that the threat model names exist.
-func TestThreatModelNamesTests(t *testing.T) {
-	exists := map[string]bool{}
-	walk(t, func(name string) bool { return strings.HasSuffix(name, "_test.go") }, func(_ string, content []byte) {
-		for _, m := range testFunc.FindAllSubmatch(content, -1) {
-			exists[string(m[1])] = true
-		}
-	})
-	named := testName.FindAllStringSubmatch(pages(t)["docs/design/threat-model.md"], -1)
-	if len(named) < 20 {
-		t.Errorf("%d named tests are too few", len(named))
-	}
-	for _, m := range named {
-		if !exists[m[1]] {
-			t.Errorf("docs/design/threat-model.md names %s, which does not exist", m[1])
-		}
-	}
-}
+// hidden is metadata that has no meaning here.
+var hidden = map[string]bool{"annotations": true, "labels": true}

@@ -57,6 +57,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"needs":       cmdNeeds,
 		"notary":      cmdNotary,
 		"offline":     cmdOffline,
+		"page":        cmdPage,
 		"pod":         cmdPod,
 		"registry":    cmdRegistry,
 		"resources":   cmdResources,

@@ -36,6 +36,8 @@ type verifyOptions struct {
 	timeout     time.Duration
 	point       string
 	namespace   string
+	labels      string // of the namespace
+	labelsGiven bool
 	metricsFile string
 	stateDir    string
 }
@@ -94,10 +96,14 @@ func (a *app) verifyCommand() *cobra.Command {
 	f.DurationVar(&o.timeout, "timeout", engine.DefaultTimeout, "how long one image may take")
 	f.StringVar(&o.point, "point", "cli", "the enforcement point to answer for: "+strings.Join(policy.Points(), ", "))
 	f.StringVar(&o.namespace, "namespace", "", "the Kubernetes namespace to answer for")
+	f.StringVar(&o.labels, "namespace-labels", "", "all labels of that namespace, as `KEY=VALUE,…`; empty: it has none; without the flag nobody knows them")
 	f.StringVar(&o.metricsFile, "metrics-file", "", "write metrics of this run to `FILE`, for the node exporter's textfile collector")
 	stateFlag(cmd, &o.stateDir)
 	registries := a.registryFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), o, registries, args) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o.labelsGiven = cmd.Flags().Changed("namespace-labels")
+		return a.verify(cmd.Context(), o, registries, args)
+	}
 	cmd.SetFlagErrorFunc(verifyFlagError)
 	registerWords(cmd, "output", "table", "json")
 	registerWords(cmd, "point", policy.Points()...)
@@ -159,6 +165,10 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 	if err := o.check(); err != nil {
 		return err
 	}
+	request, err := o.request()
+	if err != nil {
+		return err
+	}
 	policies, document, err := o.load()
 	if err != nil {
 		return err
@@ -190,7 +200,6 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 	a.prepare(ctx, keeper, o.timeout)
 	told := o.words(e.Warnings())
 	a.warnOf(told...)
-	request := policy.Request{Point: o.point, Namespace: o.namespace, HasNamespace: o.namespace != ""}
 	verdicts := a.decideAll(ctx, e, o, request, images)
 	a.writeMetrics(o.metricsFile, verdicts, keeper.Statuses(a.now()))
 	for i := range verdicts {
