@@ -76,26 +76,40 @@ func (s *schemer) of(t reflect.Type) object {
 		return object{"type": "array", "items": s.of(t.Elem())}
 	case reflect.Map:
 		return object{"type": "object", "additionalProperties": s.of(t.Elem())}
-	case reflect.String:
-		o := object{"type": "string"}
-		if e, ok := zero.(enumerated); ok {
-			o["enum"] = e.Enum()
-		}
-		if p, ok := zero.(patterned); ok {
-			o["pattern"] = p.Pattern()
-		}
-		return o
-	case reflect.Bool:
-		return object{"type": "boolean"}
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return object{"type": "integer"}
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return object{"type": "integer", "minimum": 0}
-	case reflect.Float32, reflect.Float64:
-		return object{"type": "number"}
 	}
-	s.err = fmt.Errorf("schema: no document can fill a %s", t)
-	return object{}
+	o, err := scalar(t)
+	if err != nil {
+		s.err = fmt.Errorf("schema: %w", err)
+	}
+	return o
+}
+
+// scalar describes a type with neither fields nor items.
+func scalar(t reflect.Type) (object, error) {
+	switch t.Kind() {
+	case reflect.String:
+		return described(object{"type": "string"}, reflect.New(t).Interface()), nil
+	case reflect.Bool:
+		return object{"type": "boolean"}, nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return object{"type": "integer"}, nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return object{"type": "integer", "minimum": 0}, nil
+	case reflect.Float32, reflect.Float64:
+		return object{"type": "number"}, nil
+	}
+	return object{}, fmt.Errorf("no document can fill a %s", t)
+}
+
+// described adds what a type itself says of its texts.
+func described(o object, zero any) object {
+	if e, ok := zero.(enumerated); ok {
+		o["enum"] = e.Enum()
+	}
+	if p, ok := zero.(patterned); ok {
+		o["pattern"] = p.Pattern()
+	}
+	return o
 }
 
 // text describes a type that reads itself from text, and from a mapping too if it has fields.

@@ -88,28 +88,10 @@ func (s *structurer) of(t reflect.Type) object {
 		return s.bounded(object{"type": "array", "items": s.of(t.Elem())}, "maxItems")
 	case reflect.Map:
 		return s.bounded(object{"type": "object", "additionalProperties": s.of(t.Elem())}, "maxProperties")
-	case reflect.String:
-		return described(object{"type": "string"}, reflect.New(t).Interface())
-	case reflect.Bool:
-		return object{"type": "boolean"}
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return object{"type": "integer"}
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return object{"type": "integer", "minimum": 0}
-	case reflect.Float32, reflect.Float64:
-		return object{"type": "number"}
 	}
-	s.err = fmt.Errorf("custom resources: no document can fill a %s", t)
-	return object{}
-}
-
-// described adds what a type itself says of its texts.
-func described(o object, zero any) object {
-	if e, ok := zero.(enumerated); ok {
-		o["enum"] = e.Enum()
-	}
-	if p, ok := zero.(patterned); ok {
-		o["pattern"] = p.Pattern()
+	o, err := scalar(t)
+	if err != nil {
+		s.err = fmt.Errorf("custom resources: %w", err)
 	}
 	return o
 }

@@ -81,16 +81,11 @@ func (a *app) runDemo(ctx context.Context, server *registrytest.Server, folder s
 		return nil, err
 	}
 	defer client.CloseIdleConnections()
-	stage := demoStage{app: a, server: server, store: client, folder: folder}
-	cases, err := stage.build(ctx)
+	cases, err := a.buildDemo(ctx, server, client, folder)
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(folder, demoPolicyFile)
-	if err := os.WriteFile(file, examples.DemoPolicy, 0o600); err != nil {
-		return nil, err
-	}
-	policies, err := loadPolicies([]string{file})
+	policies, err := loadPolicies([]string{filepath.Join(folder, demoPolicyFile)})
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +97,16 @@ func (a *app) runDemo(ctx context.Context, server *registrytest.Server, folder s
 		cases[i].verdict = e.Decide(ctx, engine.Request{Image: cases[i].image, Request: policy.Request{Point: "cli"}})
 	}
 	return cases, nil
+}
+
+// buildDemo pushes and signs the images, and puts the policy into the folder.
+func (a *app) buildDemo(ctx context.Context, server *registrytest.Server, client *registry.Client, folder string) ([]demoCase, error) {
+	stage := demoStage{app: a, server: server, store: client, folder: folder}
+	cases, err := stage.build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return cases, os.WriteFile(filepath.Join(folder, demoPolicyFile), examples.DemoPolicy, 0o600)
 }
 
 const demoPolicyFile = "demo-policy.yaml"

@@ -48,6 +48,8 @@ type app struct {
 
 	// environ lists the environment as os.Environ does, for who must know a name that nobody reads; nil: it is not known.
 	environ func() []string
+
+	pace pace // of servers
 }
 
 // exitError ends the program with a code. Its cause is printed unless it is nil.

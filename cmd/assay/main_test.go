@@ -14,6 +14,7 @@ import (
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/registry"
 	"github.com/assay-dev/assay/registry/registrytest"
 )
 
@@ -46,10 +47,11 @@ func newStage(t *testing.T) *stage {
 	server := registrytest.New(t, registrytest.Options{})
 	folder := t.TempDir()
 	a := &app{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, getenv: func(string) string { return "" }, now: time.Now}
-	cases, err := a.runDemo(context.Background(), server, folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, err := registry.New(registry.Config{LoopbackHTTP: true})
+	must(t, err)
+	t.Cleanup(client.CloseIdleConnections)
+	cases, err := a.buildDemo(context.Background(), server, client, folder)
+	must(t, err)
 	return &stage{host: server.Host(), policy: filepath.Join(folder, demoPolicyFile), cases: cases, server: server}
 }
 
@@ -65,11 +67,12 @@ func TestDemo(t *testing.T) {
 
 // The demo notices a verdict that is not the expected one.
 func TestDemoCanFail(t *testing.T) {
-	s := newStage(t)
 	var out bytes.Buffer
 	a := &app{stdout: &out, stderr: &out, getenv: func(string) string { return "" }, now: time.Now}
-	s.cases[0].want, s.cases[1].want = s.cases[1].want, s.cases[0].want
-	if wrong := a.printDemo(s.cases); wrong != 2 || !strings.Contains(out.String(), "6 of 8") {
+	cases, err := a.runDemo(context.Background(), registrytest.New(t, registrytest.Options{}), t.TempDir())
+	must(t, err)
+	cases[0].want, cases[1].want = cases[1].want, cases[0].want
+	if wrong := a.printDemo(cases); wrong != 2 || !strings.Contains(out.String(), "6 of 8") {
 		t.Errorf("got %d wrong verdicts\n%s", wrong, out.String())
 	}
 }

@@ -38,6 +38,7 @@ func creating(t *testing.T, code int, message string) (kubeconfig string, asked 
 }
 
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name    string
 		code    int
@@ -52,6 +53,7 @@ func TestProbe(t *testing.T) {
 		{"admitted", 201, "", exitDenied, "would admit"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			kubeconfig, asked := creating(t, row.code, row.message)
 			got := runAssay(t, "", "probe", "--kubeconfig", kubeconfig, "-n", "shop", "--timeout", "2s", "assay.invalid/x:1")
 			if got.code != row.exit || !strings.Contains(got.stdout+got.stderr, row.want) {

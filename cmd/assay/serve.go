@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
@@ -54,6 +55,9 @@ type serveOptions struct {
 
 	// otherPolicies says that policies come from somewhere else as well, so that --policy may be left out.
 	otherPolicies bool
+
+	// beside is what a hint names in the place of --policy and of --tls-cert; "": nothing.
+	beside struct{ policy, cert string }
 }
 
 // serveFlags adds the flags that all servers share; listen is the default of --listen.
@@ -73,20 +77,33 @@ func (a *app) serveFlags(cmd *cobra.Command, listen string) *serveOptions {
 	o.registries = a.registryFlags(cmd)
 	o.registries.guarded = true
 	stateFlag(cmd, &o.stateDir)
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return refuseEmpty(cmd) }
 	return o
+}
+
+// refuseEmpty refuses flags that were given without a value, as a variable of a shell does that is not set: without its file, a server
+// would do without what the file asks for.
+func refuseEmpty(cmd *cobra.Command) error {
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" {
+			err = usageError("--%s: is empty; leave it out, or give a value", f.Name)
+		}
+	})
+	return err
 }
 
 // check refuses command lines that leave a question of safety open.
 func (o *serveOptions) check() error {
 	switch {
 	case len(o.policies) == 0 && !o.otherPolicies:
-		return withHint(usageError("no policy: nobody's word would count"), "--policy names a file or a folder")
+		return withHint(usageError("no policy: nobody's word would count"), "--policy names a file or a folder"+o.beside.policy)
 	case (o.cert == "") != (o.key == ""):
 		return usageError("--tls-cert and --tls-key go together")
 	case o.cert != "" && o.ownCA != "":
 		return usageError("--own-ca beside --tls-cert: choose one")
 	case o.cert == "" && o.ownCA == "" && !o.plainHTTP:
-		return withHint(usageError("no certificate to serve with"), "give --tls-cert and --tls-key, or --insecure-plain-http if the connection is safe by itself")
+		return withHint(usageError("no certificate to serve with"), "give --tls-cert and --tls-key"+o.beside.cert+", or --insecure-plain-http if the connection is safe by itself")
 	case o.cert != "" && o.plainHTTP:
 		return usageError("--insecure-plain-http beside --tls-cert: choose one")
 	case o.ownCA != "" && o.plainHTTP:

@@ -14,7 +14,7 @@ type background struct {
 	namespaces *cluster.Namespaces
 	needs      []knowledge
 	runs       []func(context.Context)
-	own        *cluster.Identity  // nil: the certificate is in files
+	own        *cluster.Identity  // nil: no --own-ca
 	events     *kubernetes.Events // nil: nobody is told
 }
 
@@ -49,19 +49,24 @@ func (s *server) know(api *cluster.Cluster, o *serveKubernetesOptions) (*backgro
 	if b.events != nil {
 		b.runs = append(b.runs, b.events.Run)
 	}
-	if !o.resources {
-		return b, nil
+	if o.resources {
+		return b, s.knowPolicies(b, watches, api, o.ownNamespace)
 	}
-	r, err := s.newResources(api, o.ownNamespace)
+	return b, nil
+}
+
+// knowPolicies prepares what --policy-resources asks for; own is the own namespace.
+func (s *server) knowPolicies(b *background, watches *contacts, api *cluster.Cluster, own string) error {
+	r, err := s.newResources(api, own)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.awaited = r.loaded
 	b.needs = append(b.needs, knowledge{"the policies of the cluster", r.ready.Load})
 	b.runs = append(b.runs, r.run)
 	watches.watch("policies", r.policies.Silence)
 	watches.watch("files", r.files.Silence)
-	return b, nil
+	return nil
 }
 
 // begin keeps everything current until end is called.

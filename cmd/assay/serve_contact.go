@@ -34,16 +34,7 @@ func (c *contacts) watch(what string, silence func() time.Duration) {
 
 // run looks after the watches until ctx ends.
 func (c *contacts) run(ctx context.Context) {
-	ticker := time.NewTicker(silenceEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			c.look()
-		}
-	}
+	every(ctx, silenceEvery, c.look)
 }
 
 // look warns of a watch that has been silent for long, once, and says when it is back.

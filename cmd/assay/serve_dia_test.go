@@ -173,7 +173,7 @@ func TestDIA39_ChangedRootsOfTheEnvironment(t *testing.T) {
 	roots := filepath.Join(t.TempDir(), "ca.pem")
 	replace(t, roots, string(newAuthority(t, "one").pem))
 	r := serveWith(t, map[string]string{diaRoots: roots}, "kubernetes", "--dia-environment", "--insecure-plain-http",
-		"--kubeconfig", apiServer(t, func() map[string]string { return nil }))
+		"--kubeconfig", apiServer(t))
 	first := r.log.find("policy in force")["hash"]
 	replace(t, roots, string(newAuthority(t, "two").pem))
 	r.until("the new roots are in force", func() bool { return r.log.find("policy in force")["hash"] != first })
@@ -197,7 +197,7 @@ func TestDIA31_SkippingIsAskedForByName(t *testing.T) {
 	for skip, want := range map[string]string{"": "certificate signed by unknown authority", "false": "certificate signed by unknown authority", "true": "unsigned"} {
 		t.Run("skip "+skip, func(t *testing.T) {
 			r := serveWith(t, map[string]string{diaRoots: "../../examples/ca/ci.pem", diaSkipVerify: skip}, "kubernetes", "--dia-environment", "--insecure-plain-http",
-				"--registries", settings, "--kubeconfig", apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} }))
+				"--registries", settings, "--kubeconfig", apiServer(t, "shop"))
 			r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == http.StatusOK })
 			ok, text := r.admitted("shop", host+"/app@sha256:"+strings.Repeat("0", 64))
 			if ok || !strings.Contains(text, want) {

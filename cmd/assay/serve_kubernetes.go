@@ -79,6 +79,7 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	o.serveOptions = a.serveFlags(cmd, ":8443")
+	o.beside.policy, o.beside.cert = "; --policy-resources takes the policies of the cluster", ", or --own-ca"
 	o.before.flags(a, cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached (default: the pod's service account)")

@@ -42,7 +42,7 @@ func TestABurstUsesAllConnections(t *testing.T) {
 	must(t, os.WriteFile(in("policy.yaml"), []byte("apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: burst}\nspec:\n"+
 		"  authorities: {ci: {certificate: {rootsFiles: [ca.pem]}}}\n  rules: [{images: ['**'], require: ci}]\n"), 0o600))
 	r := servePoint(t, "kubernetes", "--policy", in("policy.yaml"), "--insecure-plain-http", "--registries", in("registries.yaml"), "--state-dir", folder,
-		"--kubeconfig", apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} }))
+		"--kubeconfig", apiServer(t, "shop"))
 	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == http.StatusOK })
 	server.ResetRequests()
 

@@ -14,7 +14,7 @@ func TestAThousandPodsCostOneVerification(t *testing.T) {
 	s := newNotaryStage(t, "")
 	settings := filepath.Join(t.TempDir(), "registries.yaml")
 	must(t, os.WriteFile(settings, fmt.Appendf(nil, "registries:\n- {host: %q, insecurePlainHTTP: true}\n", s.server.Host()), 0o600))
-	kubeconfig := apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} })
+	kubeconfig := apiServer(t, "shop")
 	r := servePoint(t, "kubernetes", "--policy", s.policy, "--insecure-plain-http", "--kubeconfig", kubeconfig, "--registries", settings, "--state-dir", s.state)
 	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == http.StatusOK })
 	s.server.ResetRequests()

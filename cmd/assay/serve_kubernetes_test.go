@@ -4,66 +4,33 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/enforce/kubernetes"
+	"github.com/assay-dev/assay/enforce/kubernetes/cluster/clustertest"
 	"github.com/assay-dev/assay/engine"
 )
 
-// apiServer answers what the watch of namespaces asks, with the namespaces that it is given.
-func apiServer(t *testing.T, namespaces func() map[string]string) (kubeconfig string) {
+// apiServer is an API server with namespaces that have their name as the label team.
+func apiServer(t *testing.T, namespaces ...string) (kubeconfig string) {
 	t.Helper()
-	stop := make(chan struct{})
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		name, one := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/")
-		known := namespaces()
-		switch {
-		case r.URL.Query().Get("sendInitialEvents") == "true":
-			answerStatus(w, http.StatusUnprocessableEntity, "Invalid")
-		case r.URL.Query().Get("watch") != "":
-			w.WriteHeader(http.StatusOK)
-			_ = http.NewResponseController(w).Flush()
-			select {
-			case <-stop:
-			case <-r.Context().Done():
-			}
-		case one && known[name] != "":
-			fmt.Fprintf(w, `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":%q,"labels":{"team":%q}}}`, name, known[name])
-		case one:
-			answerStatus(w, http.StatusNotFound, "NotFound")
-		default:
-			var items []string
-			for name, team := range known {
-				items = append(items, fmt.Sprintf(`{"metadata":{"name":%q,"labels":{"team":%q}}}`, name, team))
-			}
-			fmt.Fprintf(w, `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"1"},"items":[%s]}`, strings.Join(items, ","))
-		}
-	}))
-	t.Cleanup(server.Close)
-	t.Cleanup(func() { close(stop) })
-	folder := t.TempDir()
-	ca := filepath.Join(folder, "ca.pem")
-	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
-	kubeconfig = filepath.Join(folder, "kubeconfig")
-	must(t, os.WriteFile(kubeconfig, fmt.Appendf(nil, "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]\n"+
-		"users: [{name: u, user: {token: t}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n", server.URL, ca), 0o600))
-	return kubeconfig
+	s := clustertest.New(t)
+	for _, name := range namespaces {
+		putNamespace(s, name, name)
+	}
+	return s.Kubeconfig()
 }
 
-func answerStatus(w http.ResponseWriter, code int, reason string) {
-	w.WriteHeader(code)
-	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d}`, reason, code)
+func putNamespace(s *clustertest.Server, name, team string) {
+	s.Put("/api/v1/namespaces", fmt.Sprintf(`{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"name":%q,"labels":{"team":%q}}}`, name, team))
 }
 
 // admitted asks about a pod in a namespace.
@@ -94,21 +61,18 @@ spec:
 `
 
 func TestT35_T36_NamespacesComeFromTheCluster(t *testing.T) {
-	var mu sync.Mutex
-	known := map[string]string{"shop": "shop", "bank": "bank"}
-	kubeconfig := apiServer(t, func() map[string]string {
-		mu.Lock()
-		defer mu.Unlock()
-		all := map[string]string{}
-		for name, team := range known {
-			all[name] = team
+	api := clustertest.New(t)
+	putNamespace(api, "shop", "shop")
+	putNamespace(api, "bank", "bank")
+	api.Fault(func(r *http.Request) int {
+		if q := r.URL.Query(); q.Get("watch") != "" && q.Get("sendInitialEvents") == "" {
+			<-r.Context().Done() // nobody hears of changes
 		}
-		return all
+		return 0
 	})
 	policy := filepath.Join(t.TempDir(), "policy.yaml")
 	replace(t, policy, labelled)
-	r := servePoint(t, "kubernetes", "--policy", policy, "--insecure-plain-http", "--kubeconfig", kubeconfig)
-	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == http.StatusOK })
+	r := servePoint(t, "kubernetes", "--policy", policy, "--insecure-plain-http", "--kubeconfig", api.Kubeconfig()).untilReady()
 
 	const image = "registry.example/shop/app:1"
 	if ok, text := r.admitted("shop", image); !ok {
@@ -130,9 +94,7 @@ func TestT35_T36_NamespacesComeFromTheCluster(t *testing.T) {
 		t.Error("it was not counted")
 	}
 	// The watch is a moment behind: the namespace is asked for.
-	mu.Lock()
-	known["new"] = "shop"
-	mu.Unlock()
+	putNamespace(api, "new", "shop")
 	if ok, text := r.admitted("new", image); !ok {
 		t.Errorf("new: %s", text)
 	}
@@ -195,7 +157,11 @@ func TestT42_KubernetesLeavesNothingOpen(t *testing.T) {
 		want string
 	}{
 		{"no policy", []string{"--insecure-plain-http"}, "no policy"},
+		{"no policy, and a hint", []string{"--insecure-plain-http"}, "--policy-resources"},
 		{"no TLS", []string{"--policy", policy}, "no certificate to serve with"},
+		{"no TLS, and a hint", []string{"--policy", policy}, "--own-ca"},
+		{"a variable that is not set", []string{"--policy", policy, "--tls-cert", "x", "--tls-key", "x", "--client-ca", ""}, "--client-ca: is empty"},
+		{"a trust file without a name", []string{"--policy-resources", "--insecure-plain-http", "--trust-file="}, "--trust-file: is empty"},
 		{"a key without a certificate", []string{"--policy", policy, "--tls-key", "x"}, "go together"},
 		{"plain and TLS", []string{"--policy", policy, "--tls-cert", "x", "--tls-key", "x", "--insecure-plain-http"}, "choose one"},
 		{"client certificates in plain", []string{"--policy", policy, "--insecure-plain-http", "--client-ca", "x"}, "need TLS"},
@@ -216,7 +182,7 @@ func TestT42_OnlyTheAPIServerIsAnswered(t *testing.T) {
 	servers, clients := newAuthority(t, "servers"), newAuthority(t, "clients")
 	servers.issue(t, "server", in("tls.crt"), in("tls.key"))
 	replace(t, in("clients.pem"), string(clients.pem))
-	r := servePoint(t, "kubernetes", "--policy", servedPolicy(t, "a"), "--kubeconfig", apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} }),
+	r := servePoint(t, "kubernetes", "--policy", servedPolicy(t, "a"), "--kubeconfig", apiServer(t, "shop"),
 		"--tls-cert", in("tls.crt"), "--tls-key", in("tls.key"), "--client-ca", in("clients.pem"))
 	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == http.StatusOK })
 	const image = "registry.example/a/app:1"

@@ -18,14 +18,13 @@ import (
 
 // Limits of policies that are objects of a cluster.
 const (
-	maxTrustPolicies          = 1000                   // of the cluster
-	maxNamespaceTrustPolicies = 100                    // of one namespace
-	maxNamespacePolicyBytes   = 256 << 10              // of all in one namespace, as JSON: what is read of them takes many times that
-	maxFilesOfPolicy          = 64                     // Secrets and ConfigMaps that one policy names
-	resourcesSettle           = 250 * time.Millisecond // how long changes are collected before they are looked at
-	resourcesTimeout          = 20 * time.Second       // for all files that are not known yet
-	tenantsTimeout            = 2 * time.Second        // for those of namespaces, once everything was looked at
-	resourcesEvery            = time.Minute            // how often everything is looked at without a change
+	maxTrustPolicies          = 1000             // of the cluster
+	maxNamespaceTrustPolicies = 100              // of one namespace
+	maxNamespacePolicyBytes   = 256 << 10        // of all in one namespace, as JSON: what is read of them takes many times that
+	maxFilesOfPolicy          = 64               // Secrets and ConfigMaps that one policy names
+	resourcesTimeout          = 20 * time.Second // for all files that are not known yet
+	tenantsTimeout            = 2 * time.Second  // for those of namespaces, once everything was looked at
+	resourcesEvery            = time.Minute      // how often everything is looked at without a change
 )
 
 // resources is the source of policies that are objects of a cluster. Each object is judged by itself: one that cannot be used takes nothing
@@ -82,7 +81,7 @@ func (s *server) newResources(api *cluster.Cluster, own string) (*resources, err
 	if r.files, err = api.Files(own); err != nil {
 		return nil, err
 	}
-	r.status = statusWriter{policies: r.policies, log: s.log, now: s.app.now, wake: make(chan struct{}, 1)}
+	r.status = statusWriter{policies: r.policies, log: s.log, now: s.app.now, jitter: s.app.pace.orUsual().jitter, wake: make(chan struct{}, 1)}
 	r.part = s.policies.part()
 	unknown := policy.StandIn(policy.Source{Name: "the cluster", Object: true}, "", "(of the cluster)", errPoliciesUnknown)
 	return r, r.part.use([]*policy.Policy{unknown})
@@ -117,7 +116,7 @@ func (r *resources) run(ctx context.Context) {
 
 // settle collects what comes within a moment, so that many changes are one; false: ctx has ended.
 func (r *resources) settle(ctx context.Context) bool {
-	timer := time.NewTimer(resourcesSettle)
+	timer := time.NewTimer(r.server.app.pace.orUsual().settle)
 	defer timer.Stop()
 	for {
 		select {

@@ -19,9 +19,8 @@ const (
 	conditionAccepted = "Accepted"
 	conditionFresh    = "TrustMaterialFresh"
 
-	fetchGrace   = time.Minute      // in which material of a new version may be on its way
-	staleHold    = 10 * time.Minute // for which "False" of another server stands
-	statusJitter = time.Second      // in which one of several servers is likely to come first
+	fetchGrace = time.Minute      // in which material of a new version may be on its way
+	staleHold  = 10 * time.Minute // for which "False" of another server stands
 )
 
 // tell puts into the log, the metrics and the status of the objects what became of them.
@@ -112,6 +111,7 @@ type statusWriter struct {
 	policies *cluster.Policies
 	log      *slog.Logger
 	now      func() time.Time
+	jitter   time.Duration
 	wake     chan struct{}
 
 	mu     sync.Mutex
@@ -141,7 +141,7 @@ func (w *statusWriter) run(ctx context.Context) {
 			return
 		case <-w.wake:
 		}
-		timer := time.NewTimer(rand.N(statusJitter))
+		timer := time.NewTimer(rand.N(w.jitter))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -81,14 +81,23 @@ func servePoint(t *testing.T, point string, args ...string) *running {
 	return serveWith(t, nil, point, args...)
 }
 
+// testPace is that of tests. A file must hold still for two looks, so that they are not too close for a test that writes one in place.
+var testPace = pace{files: 100 * time.Millisecond, settle: 20 * time.Millisecond, jitter: 20 * time.Millisecond}
+
 // serveWith does so in an environment.
 func serveWith(t *testing.T, env map[string]string, point string, args ...string) *running {
+	t.Helper()
+	return serveAt(t, testPace, env, point, args...)
+}
+
+// serveAt does so at a pace.
+func serveAt(t *testing.T, at pace, env map[string]string, point string, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: t, log: &lines{}, stop: cancel, ended: make(chan int, 1), scheme: "http"}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 	r.client = &http.Client{Transport: transport, Timeout: 20 * time.Second}
-	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: r.log, getenv: func(name string) string { return env[name] }, now: time.Now}
+	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: r.log, getenv: func(name string) string { return env[name] }, now: time.Now, pace: at}
 	go func() {
 		r.ended <- a.run(ctx, append([]string{"assay", "serve", point, "--listen", "127.0.0.1:0"}, args...))
 	}()

@@ -99,6 +99,7 @@ func TestServeDrainsWithoutLoss(t *testing.T) {
 	newAuthority(t, "ca").issue(t, "server", cert, key)
 	for _, h2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP2 %v", h2), func(t *testing.T) {
+			t.Parallel()
 			r := serve(t, "--policy", servedPolicy(t, "a"), "--tls-cert", cert, "--tls-key", key, "--insecure-no-auth", "--drain-delay", "2s")
 			const clients = 16
 			type end struct{ asked, after, lost int }
@@ -195,7 +196,7 @@ func TestOwnCAUsage(t *testing.T) {
 
 // Before there is a certificate that the API server trusts nobody can connect.
 func TestOwnCAIsNotReadyByItself(t *testing.T) {
-	kubeconfig := apiServer(t, func() map[string]string { return nil })
+	kubeconfig := apiServer(t)
 	r := servePoint(t, "kubernetes", "--policy", servedPolicy(t, "a"), "--kubeconfig", kubeconfig,
 		"--own-ca", "certs", "--own-namespace", "assay", "--service", "assay", "--webhook-configuration", "assay")
 	if got := r.shown(); !strings.Contains(got, "remote error: tls") {

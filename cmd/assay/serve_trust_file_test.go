@@ -17,7 +17,7 @@ func TestCSE37_TrustFileIsObeyedAndReadAgain(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "trust.yaml")
 	replace(t, file, fmt.Sprintf(acceptedWithoutALook, "a"))
 	r := servePoint(t, "kubernetes", "--trust-file", file, "--insecure-plain-http",
-		"--kubeconfig", apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} }))
+		"--kubeconfig", apiServer(t, "shop"))
 	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == 200 })
 	runs := func(team string) bool { ok, _ := r.admitted("shop", "registry.example/"+team+"/app:1"); return ok }
 	if !runs("a") {
@@ -48,7 +48,7 @@ func TestConvertedMode(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "trust.yaml")
 	replace(t, file, fmt.Sprintf(acceptedWithoutALook, "a"))
 	r := serveWith(t, map[string]string{diaRoots: "../../examples/ca/ci.pem", diaSkipVerify: "true"}, "kubernetes", "--trust-file", file, "--dia-environment", "--converted-mode", "warn",
-		"--insecure-plain-http", "--kubeconfig", apiServer(t, func() map[string]string { return map[string]string{"shop": "shop"} }))
+		"--insecure-plain-http", "--kubeconfig", apiServer(t, "shop"))
 	r.until("it is ready", func() bool { status, _, _ := r.ask("/readyz", ""); return status == 200 })
 	if ok, text := r.admitted("shop", "registry.invalid/b/app:1"); !ok {
 		t.Errorf("denied: %s", text)
@@ -129,7 +129,7 @@ func TestCSE40_LoginsOfATrustFile(t *testing.T) {
 // No password of the file stands in the log.
 func TestCSE40_PasswordsStayOutOfTheLog(t *testing.T) {
 	r := servePoint(t, "kubernetes", "--trust-file", "../../convert/testdata/trust.yaml", "--insecure-plain-http",
-		"--kubeconfig", apiServer(t, func() map[string]string { return nil }))
+		"--kubeconfig", apiServer(t))
 	if r.log.find("trust file: a check is weaker than it need be") == nil {
 		t.Error("the log has no warning about roots that are trusted on first use")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -14,9 +15,25 @@ import (
 	"github.com/assay-dev/assay/policy"
 )
 
-// watchEvery is how often files are looked at. What changed must be the same at two looks one after another before it counts: a file that is
-// written in place is empty first, and then half.
-const watchEvery = time.Second
+// pace is how often servers look at what can have changed. Zero fields stand for the usual times; tests do not wait for them.
+type pace struct {
+	// files is how often files are looked at. What changed must be the same at two looks one after another before it counts: a file that is
+	// written in place is empty first, and then half.
+	files  time.Duration
+	settle time.Duration // how long changes of policies that are objects are collected before they are looked at
+	jitter time.Duration // in which one of several servers is likely to be the first to write a status
+}
+
+var usualPace = pace{files: time.Second, settle: 250 * time.Millisecond, jitter: time.Second}
+
+// orUsual fills in what was not set.
+func (p pace) orUsual() pace {
+	return pace{
+		files:  cmp.Or(p.files, usualPace.files),
+		settle: cmp.Or(p.settle, usualPace.settle),
+		jitter: cmp.Or(p.jitter, usualPace.jitter),
+	}
+}
 
 // readFunc reads a file up to a limit, as readLimited does.
 type readFunc func(name string, limit int64) ([]byte, error)
@@ -126,14 +143,19 @@ func (s *server) watch(what string, load func(*reading) error) error {
 
 // keepWatch looks at the files until ctx ends.
 func (s *server) keepWatch(ctx context.Context) {
-	ticker := time.NewTicker(watchEvery)
+	every(ctx, s.app.pace.orUsual().files, s.look)
+}
+
+// every does something again and again until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			s.look()
+			do()
 		}
 	}
 }

@@ -94,6 +94,11 @@ func able() error {
 			return fmt.Errorf("%w: %w", errUnable, err)
 		}
 	}
+	for _, plugin := range []string{"loopback", "ptp", "host-local"} {
+		if _, err := lookIn(pluginFolders(), plugin); err != nil {
+			return fmt.Errorf("%w: CNI plugin %w", errUnable, err)
+		}
+	}
 	return nil
 }
 

@@ -62,8 +62,13 @@ func searchPath() []string {
 	return slices.Concat([]string{built}, filepath.SplitList(os.Getenv("PATH")), []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"})
 }
 
-func lookPath(program string) (string, error) {
-	for _, folder := range searchPath() {
+func lookPath(program string) (string, error) { return lookIn(searchPath(), program) }
+
+// pluginFolders are where containerd looks for what connects pods, as its configuration says.
+func pluginFolders() []string { return []string{"/usr/lib/cni", "/opt/cni/bin"} }
+
+func lookIn(folders []string, program string) (string, error) {
+	for _, folder := range folders {
 		if path, err := exec.LookPath(filepath.Join(folder, program)); err == nil {
 			return path, nil
 		}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"io/fs"
 	"os"
+	"path"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -17,6 +20,34 @@ func TestMutantsFitTheSources(t *testing.T) {
 	}
 	if len(all) == 0 {
 		t.Error("no mutants found")
+	}
+}
+
+// TestMutantsStandOneALine keeps lists so that two branches which add to one merge, and a diff shows what changed.
+func TestMutantsStandOneALine(t *testing.T) {
+	tree := os.DirFS("../..")
+	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Base(name) != "mutants.json" {
+			return err
+		}
+		content, err := fs.ReadFile(tree, name)
+		if err != nil {
+			return err
+		}
+		lines := strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
+		if len(lines) < 3 || lines[0] != "[" || lines[len(lines)-1] != "]" {
+			t.Errorf("%s: want [ and ] on lines of their own", name)
+			return nil
+		}
+		for i, line := range lines[1 : len(lines)-1] {
+			if !strings.HasPrefix(line, `{"name": `) || !json.Valid([]byte(strings.TrimSuffix(line, ","))) {
+				t.Errorf("%s:%d: want one whole mutant", name, i+2)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -34,6 +34,14 @@ func Open(kubeconfig string, log *slog.Logger) (*Cluster, error) {
 	return &Cluster{config: config, log: log}, nil
 }
 
+// unhurried is for clients that do not hold requests back by a rate of their own: the API server waits for the answer to one of its own. The
+// usual rate is five a second.
+func (c *Cluster) unhurried() *rest.Config {
+	config := rest.CopyConfig(c.config)
+	config.QPS = -1
+	return config
+}
+
 func load(kubeconfig string) (*rest.Config, error) {
 	if kubeconfig == "" {
 		config, err := rest.InClusterConfig()

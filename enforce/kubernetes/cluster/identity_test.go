@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assay-dev/assay/enforce/kubernetes/cluster/clustertest"
 	"github.com/assay-dev/assay/enforce/kubernetes/identity"
 )
 
@@ -38,7 +40,7 @@ func (l *text) String() string {
 // fleet is a few replicas with one clock.
 type fleet struct {
 	t        *testing.T
-	api      *apiServer
+	api      *certificatesServer
 	log      *text
 	now      atomic.Int64 // nanoseconds
 	calling  sync.RWMutex // no time passes while a call is under way, however busy the machine is
@@ -54,7 +56,7 @@ type replica struct {
 
 var start = time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)
 
-func newFleet(t *testing.T, api *apiServer) *fleet {
+func newFleet(t *testing.T, api *certificatesServer) *fleet {
 	t.Helper()
 	f := &fleet{t: t, api: api, log: &text{}}
 	f.now.Store(start.UnixNano())
@@ -69,7 +71,7 @@ func (f *fleet) add() *replica {
 	r := &replica{ended: make(chan struct{})}
 	var err error
 	r.Identity, err = f.api.cluster(slog.New(slog.NewJSONHandler(f.log, nil))).Identity(IdentityConfig{
-		Namespace: "assay-system", Secret: "certs", Service: "assay", Webhook: "assay", Settle: settle,
+		Namespace: ownNamespace, Secret: ownSecret, Service: "assay", Webhook: ownConfiguration, Settle: settle,
 		Now: func() time.Time { r.looked.Add(1); return f.time() },
 	})
 	if err != nil {
@@ -150,7 +152,7 @@ func (f *fleet) call(lag time.Duration) *caller {
 		group.Go(func() {
 			for at := n; ctx.Err() == nil; at++ {
 				time.Sleep(3 * time.Millisecond) // the replicas need a processor as well
-				for _, path := range []string{mutatingPath, validatingPath} {
+				for _, path := range []string{mutating, validating} {
 					c.once(f, replicas[at%len(replicas)], path, lag)
 				}
 			}
@@ -210,9 +212,9 @@ const (
 
 func newWorld(t *testing.T) *fleet {
 	t.Helper()
-	api := newAPIServer(t)
-	api.configure(mutatingPath, 2)
-	api.configure(validatingPath, 1)
+	api := newCertificatesServer(t)
+	api.configure(mutating, 2)
+	api.configure(validating, 1)
 	return newFleet(t, api)
 }
 
@@ -223,10 +225,10 @@ func TestIdentityRaceAtStart(t *testing.T) {
 		f.add()
 	}
 	f.until("all are ready", 0, f.agreed)
-	if got := f.api.written(secretPath); got != 1 {
+	if got := f.api.written(); got != 1 {
 		t.Errorf("the Secret was written %d times", got)
 	}
-	for path, webhooks := range map[string]int{mutatingPath: 2, validatingPath: 1} {
+	for path, webhooks := range map[string]int{mutating: 2, validating: 1} {
 		bundles := f.api.trusts(path, 0)
 		if len(bundles) != webhooks {
 			t.Fatalf("%s: got %d webhooks, want %d", path, len(bundles), webhooks)
@@ -278,7 +280,7 @@ func TestIdentityRotatesUnderLoad(t *testing.T) {
 	f.calling.Unlock()
 	f.until("the authority changes", 100*time.Millisecond, func() bool { return f.agreed() && f.authority() != first })
 	f.until("the old one is not trusted any more", 2*24*time.Hour, func() bool {
-		certs, err := identity.ParseBundle(f.api.trusts(validatingPath, 0)[0])
+		certs, err := identity.ParseBundle(f.api.trusts(validating, 0)[0])
 		return err == nil && len(certs) == 1
 	})
 	c.end(t)
@@ -289,26 +291,20 @@ func TestIdentityRotatesUnderLoad(t *testing.T) {
 func TestIdentityIsPutBack(t *testing.T) {
 	for _, row := range []struct {
 		name   string
-		damage func(a *apiServer)
+		damage func(a *certificatesServer)
 		same   bool
 	}{
-		{"the Secret is deleted", func(a *apiServer) {
-			a.change(secretPath, func(map[string]any) map[string]any { return nil })
+		{"the Secret is deleted", func(a *certificatesServer) {
+			a.Delete(secretObjects, ownNamespace, ownSecret)
 		}, false},
-		{"the Secret is emptied", func(a *apiServer) {
-			a.change(secretPath, func(object map[string]any) map[string]any { delete(object, "data"); return object })
+		{"the Secret is emptied", func(a *certificatesServer) {
+			a.Change(secretObjects, ownNamespace, ownSecret, func(o clustertest.Object) { delete(o, "data") })
 		}, false},
-		{"the authority's key is damaged", func(a *apiServer) {
-			a.change(secretPath, func(object map[string]any) map[string]any {
-				object["data"].(map[string]any)["ca.key"] = "eA=="
-				return object
-			})
+		{"the authority's key is damaged", func(a *certificatesServer) {
+			a.Change(secretObjects, ownNamespace, ownSecret, func(o clustertest.Object) { o["data"].(map[string]any)["ca.key"] = "eA==" })
 		}, false},
-		{"what is shown is damaged", func(a *apiServer) {
-			a.change(secretPath, func(object map[string]any) map[string]any {
-				object["data"].(map[string]any)["tls.crt"] = "eA=="
-				return object
-			})
+		{"what is shown is damaged", func(a *certificatesServer) {
+			a.Change(secretObjects, ownNamespace, ownSecret, func(o clustertest.Object) { o["data"].(map[string]any)["tls.crt"] = "eA==" })
 		}, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -335,19 +331,16 @@ func TestIdentityBundleIsPutBack(t *testing.T) {
 	f := newWorld(t)
 	f.add()
 	f.until("it is ready", 0, f.ready)
-	want := f.api.trusts(mutatingPath, 0)[1]
+	want := f.api.trusts(mutating, 0)[1]
 	for _, text := range []string{"", "eA=="} {
-		f.api.change(mutatingPath, func(object map[string]any) map[string]any {
-			object["webhooks"].([]any)[1].(map[string]any)["clientConfig"].(map[string]any)["caBundle"] = text
-			return object
-		})
-		f.until("the bundle is back", time.Second, func() bool { return bytes.Equal(f.api.trusts(mutatingPath, 0)[1], want) })
+		f.api.Change(mutating, "", ownConfiguration, func(o clustertest.Object) { clientConfig(o, 1)["caBundle"] = text })
+		f.until("the bundle is back", time.Second, func() bool { return bytes.Equal(f.api.trusts(mutating, 0)[1], want) })
 	}
 	// And one that comes later.
-	f.api.change(validatingPath, func(map[string]any) map[string]any { return nil })
-	f.api.configure(validatingPath, 3)
+	f.api.Delete(validating, "", ownConfiguration)
+	f.api.configure(validating, 3)
 	f.until("the new one trusts", time.Second, func() bool {
-		all := f.api.trusts(validatingPath, 0)
+		all := f.api.trusts(validating, 0)
 		return len(all) == 3 && bytes.Equal(all[2], want)
 	})
 }
@@ -357,20 +350,19 @@ func TestIdentityTakesOver(t *testing.T) {
 	before := newWorld(t)
 	r := before.add()
 	before.until("it is ready", 0, before.ready)
-	theirs := before.api.trusts(mutatingPath, 0)[0]
+	theirs := before.api.trusts(mutating, 0)[0]
 	r.stop()
 
 	f := newWorld(t)
-	f.api.change(mutatingPath, func(object map[string]any) map[string]any {
-		for _, webhook := range object["webhooks"].([]any) {
-			webhook.(map[string]any)["clientConfig"].(map[string]any)["caBundle"] = encoded(theirs)
+	f.api.Change(mutating, "", ownConfiguration, func(o clustertest.Object) {
+		for n := range o["webhooks"].([]any) {
+			clientConfig(o, n)["caBundle"] = base64.StdEncoding.EncodeToString(theirs)
 		}
-		return object
 	})
 	f.add()
 	f.until("it is ready", 0, f.ready)
 	count := func() int {
-		certs, err := identity.ParseBundle(f.api.trusts(mutatingPath, 0)[0])
+		certs, err := identity.ParseBundle(f.api.trusts(mutating, 0)[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -388,15 +380,13 @@ func TestIdentityTakesOver(t *testing.T) {
 // Without the right to change the configurations nothing is shown, and the log says why.
 func TestIdentityWithoutRights(t *testing.T) {
 	f := newWorld(t)
-	f.api.refuse = "PATCH"
+	f.api.forbid("PATCH")
 	f.add()
 	f.until("it is told", time.Second, func() bool { return strings.Contains(f.log.String(), "webhook configuration assay: ") })
 	if f.ready() {
 		t.Error("it is ready, and nobody trusts it")
 	}
-	f.api.mu.Lock()
-	f.api.refuse = ""
-	f.api.mu.Unlock()
+	f.api.forbid("")
 	f.until("it is ready", time.Second, f.ready)
 	if got := strings.Count(f.log.String(), `"msg":"own certificates","error"`); got != 1 {
 		t.Errorf("it was told %d times", got)
@@ -405,7 +395,7 @@ func TestIdentityWithoutRights(t *testing.T) {
 
 func TestIdentityNeedsNames(t *testing.T) {
 	for _, config := range []IdentityConfig{{}, {Namespace: "n", Secret: "s", Service: "v"}, {Namespace: "n", Secret: "s", Webhook: "w"}} {
-		if _, err := newAPIServer(t).cluster(slog.New(slog.DiscardHandler)).Identity(config); err == nil {
+		if _, err := newCertificatesServer(t).cluster(slog.New(slog.DiscardHandler)).Identity(config); err == nil {
 			t.Errorf("%+v: no error", config)
 		}
 	}

@@ -27,7 +27,7 @@ type Namespaces struct {
 
 // Namespaces prepares the watch.
 func (c *Cluster) Namespaces() (*Namespaces, error) {
-	client, err := metadata.NewForConfig(c.config)
+	client, err := metadata.NewForConfig(c.unhurried())
 	if err != nil {
 		return nil, fmt.Errorf("client of Kubernetes: %w", err)
 	}

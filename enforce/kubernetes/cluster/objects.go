@@ -35,9 +35,9 @@ type Objects struct {
 
 // Objects prepares to keep contents of a kind, which is one word for people. Nothing is asked yet.
 func (c *Cluster) Objects(namespace, kind string) (*Objects, error) {
-	client, err := c.unhurried()
+	client, err := dynamic.NewForConfig(c.unhurried())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("client of Kubernetes: %w", err)
 	}
 	maps := schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	return &Objects{client: client.Resource(maps).Namespace(namespace), kind: kind}, nil

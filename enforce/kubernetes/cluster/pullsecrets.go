@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 
 	"golang.org/x/sync/singleflight"
 
@@ -69,22 +68,11 @@ type pulled struct {
 
 // PullSecrets prepares to read pull secrets. Nothing is asked yet.
 func (c *Cluster) PullSecrets() (*PullSecrets, error) {
-	client, err := c.unhurried()
-	if err != nil {
-		return nil, err
-	}
-	return &PullSecrets{client: client, now: time.Now, kept: map[pullKey]pulled{}}, nil
-}
-
-// unhurried returns a client that does not hold requests back by a rate of its own: the API server waits for the answer to one of its own.
-func (c *Cluster) unhurried() (dynamic.Interface, error) {
-	config := rest.CopyConfig(c.config)
-	config.QPS = -1
-	client, err := dynamic.NewForConfig(config)
+	client, err := dynamic.NewForConfig(c.unhurried())
 	if err != nil {
 		return nil, fmt.Errorf("client of Kubernetes: %w", err)
 	}
-	return client, nil
+	return &PullSecrets{client: client, now: time.Now, kept: map[pullKey]pulled{}}, nil
 }
 
 // Logins returns those with which a node would pull the images of an object in a namespace that names service accounts and secrets. When a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func authorityOf(t *testing.T) []*x509.Certificate {
 	f := newWorld(t)
 	r := f.add()
 	f.until("it is ready", 0, f.ready)
-	certs, err := identity.ParseBundle(f.api.trusts(mutatingPath, 0)[0])
+	certs, err := identity.ParseBundle(f.api.trusts(mutating, 0)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestTrustedBesideIdentity(t *testing.T) {
 	f.until("it is ready", 0, f.ready)
 	f.trusts(given)
 	both := func() bool {
-		for _, text := range append(f.api.trusts(mutatingPath, 0), f.api.trusts(validatingPath, 0)...) {
+		for _, text := range append(f.api.trusts(mutating, 0), f.api.trusts(validating, 0)...) {
 			if certs, err := identity.ParseBundle(text); err != nil || len(certs) != 2 || !identity.Contains(certs, given[0]) {
 				return false
 			}
@@ -56,15 +57,15 @@ func TestTrustedBesideIdentity(t *testing.T) {
 		return true
 	}
 	f.until("both are trusted", time.Second, both)
-	before, until := f.api.written(mutatingPath), f.time().Add(30*time.Second)
+	before, until := f.api.Count(http.MethodPatch, mutating), f.time().Add(30*time.Second)
 	f.until("time passes", time.Second, func() bool { return f.time().After(until) })
-	if got := f.api.written(mutatingPath) - before; got != 0 || !both() {
+	if got := f.api.Count(http.MethodPatch, mutating) - before; got != 0 || !both() {
 		t.Errorf("written %d times while nothing changed, both trusted: %v", got, both())
 	}
 	r.stop()
 	f.replicas = nil
 	f.until("only what is given is trusted", 10*time.Second, func() bool {
-		certs, err := identity.ParseBundle(f.api.trusts(mutatingPath, 0)[0])
+		certs, err := identity.ParseBundle(f.api.trusts(mutating, 0)[0])
 		return err == nil && len(certs) == 1 && certs[0].Equal(given[0])
 	})
 }
@@ -73,7 +74,7 @@ func TestTrustedBesideIdentity(t *testing.T) {
 func TestTrustedWithoutRights(t *testing.T) {
 	given := authorityOf(t)
 	f := newWorld(t)
-	f.api.refuse = "PATCH"
+	f.api.forbid(http.MethodPatch)
 	f.trusts(given)
 	f.until("it is told", time.Second, func() bool { return strings.Contains(f.log.String(), "the webhook's authority is not trusted") })
 	until := f.time().Add(10 * time.Second)

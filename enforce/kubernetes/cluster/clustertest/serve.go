@@ -63,6 +63,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	switch {
+	case r.Method == http.MethodPatch && r.Header.Get("Content-Type") == "application/json-patch+json":
+		s.patchJSON(w, r, t)
 	case r.Method == http.MethodPatch:
 		s.patch(w, r, t)
 	case r.Method == http.MethodPost, r.Method == http.MethodPut:

@@ -36,6 +36,7 @@ type Server struct {
 	changed  chan struct{}
 	cut      chan struct{} // closed to end all watches
 	fault    func(*http.Request) int
+	stored   func(collection, name string, o Object)
 }
 
 type event struct {
@@ -79,6 +80,13 @@ func (s *Server) Fault(f func(*http.Request) int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = f
+}
+
+// Stored has f see each object as it is stored, one after the other. f must neither keep it nor ask the server.
+func (s *Server) Stored(f func(collection, name string, o Object)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stored = f
 }
 
 // CutWatches ends all watches, as a server does that restarts.
@@ -130,13 +138,26 @@ func (s *Server) Put(collection, text string) {
 		was := old["metadata"].(map[string]any)
 		meta["uid"], meta["creationTimestamp"], meta["generation"] = was["uid"], was["creationTimestamp"], was["generation"]
 		if sum(old["spec"]) != sum(o["spec"]) {
-			meta["generation"] = was["generation"].(int) + 1
+			meta["generation"] = generationOf(was) + 1
 		}
 		if old["status"] != nil {
 			o["status"] = old["status"]
 		}
 	}
 	s.store(kind, key, o)
+}
+
+// Change does to an object that is there what somebody else does, beside all versions.
+func (s *Server) Change(collection, namespace, name string, how func(Object)) {
+	s.t.Helper()
+	o := s.Get(collection, namespace, name)
+	if o == nil {
+		s.t.Fatalf("%s: there is no %s", collection, name)
+	}
+	how(o)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.store("MODIFIED", keyOf(collection, namespace, name), o)
 }
 
 // Delete removes an object.
@@ -170,6 +191,10 @@ func (s *Server) store(kind, key string, o Object) {
 	o["metadata"].(map[string]any)["resourceVersion"] = fmt.Sprint(s.version)
 	s.objects[key] = o
 	s.events = append(s.events, event{version: s.version, key: key, kind: kind, object: encode(o)})
+	if s.stored != nil && kind != "DELETED" {
+		parts := strings.Split(key, "|")
+		s.stored(parts[0], parts[2], o)
+	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -177,6 +202,17 @@ func (s *Server) store(kind, key string, o Object) {
 // keyOf is COLLECTION|NAMESPACE|NAME; collections have no namespace in their path.
 func keyOf(collection, namespace, name string) string {
 	return collection + "|" + namespace + "|" + name
+}
+
+// generationOf is that of an object that Put stored, or that came as JSON.
+func generationOf(meta map[string]any) int {
+	switch n := meta["generation"].(type) {
+	case int:
+		return n
+	case float64:
+		return int(n)
+	}
+	return 0
 }
 
 func textOf(v any) string { s, _ := v.(string); return s }
