@@ -20,13 +20,15 @@ const dockerdUsage = "usage: dockerd start|again [FLAG...] | reload | stop | kil
 type dockerd struct {
 	program string
 	folder  string
+	flags   []string // those that every start has
 	process *process
 }
 
 // cmdDockerd is
 //
 //	dockerd start [FLAG...]   starts a Docker engine with all its state in the story's folder, with further flags of its own. It sets
-//	                          $DOCKER_HOST and $DOCKER_SOCKET. With --newer as the first flag, the engine that e2e/peers builds
+//	                          $DOCKER_HOST and $DOCKER_SOCKET. With --newer as the first flag, the engine that e2e/peers builds,
+//	                          whose images are in containerd's store; it can create containers and not start them with Debian's runc
 //	dockerd again [FLAG...]   starts it once more, with these flags; if it runs, it is ended gently first
 //	dockerd reload            makes it read docker.json again, which --config-file names (SIGHUP)
 //	dockerd stop|kill         ends it, gently or as a power cut does
@@ -71,9 +73,18 @@ func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
 
 func newDockerd(ts *testscript.TestScript, args *[]string) *dockerd {
 	d := &dockerd{program: "dockerd", folder: ts.MkAbs(".")}
+	d.flags = dockerdFlags(d.folder)
 	if len(*args) > 1 && (*args)[1] == "--newer" {
 		d.program = "moby-dockerd"
 		*args = slices.Delete(slices.Clone(*args), 1, 2)
+		// It keeps sockets there, whose paths must not be long.
+		short, err := os.MkdirTemp("", "assay-d")
+		ts.Check(err)
+		ts.Defer(func() {
+			unmountBelow(short)
+			_ = os.RemoveAll(short) // nothing but leftovers
+		})
+		d.flags = append(d.flags, "--exec-root", short, "--ip6tables=false", "--storage-driver", "native")
 	}
 	// What a plugin or a container had mounted below the folder is in the way of those who remove it.
 	ts.Defer(func() { unmountBelow(d.folder) })
@@ -81,7 +92,7 @@ func newDockerd(ts *testscript.TestScript, args *[]string) *dockerd {
 }
 
 func (d *dockerd) launch(ts *testscript.TestScript, flags []string) *process {
-	return start(ts, "dockerd.log", d.program, append(dockerdFlags(d.folder), flags...)...)
+	return start(ts, "dockerd.log", d.program, slices.Concat(d.flags, flags)...)
 }
 
 func (d *dockerd) start(ts *testscript.TestScript, flags []string) {
