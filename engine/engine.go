@@ -172,6 +172,11 @@ type Request struct {
 	Image          string // as the user wrote it
 	policy.Request        // point and namespace
 	Logins         Logins // of whoever asks, which come before those of Assay; usually none
+
+	// Content asks which bytes may run: see Verdict.Chain, Basis, Until and Ends, which are empty without it.
+	Content bool
+	// Platform narrows the chain to children of an index for one platform, as "linux/amd64" or "linux/arm/v7"; "" is all of them.
+	Platform string
 }
 
 // Logins are names and passwords for registries that belong to whoever asks.
