@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -28,7 +29,7 @@ const pluginSockets = "/run/docker/plugins"
 // storyPlugin begins the names of the stories' plugins, so that what a broken run left behind can be told from everything else.
 const storyPlugin = "assay-story-"
 
-const pluginUsage = "usage: plugin name VAR | allow NAME | managed NAME VAR | asks METHOD PATH [BODY-FILE [CONTENT-TYPE]]"
+const pluginUsage = "usage: plugin name VAR | allow NAME | await NAME | managed NAME | asks METHOD PATH [FILE [TYPE]]"
 
 // pluginCount makes names that no other story of this run has.
 var pluginCount atomic.Int32
@@ -38,6 +39,7 @@ var pluginCount atomic.Int32
 //	plugin name VAR      sets $VAR to a name for an authorization plugin, which no other story has, and $VAR_SOCKET to where dockerd looks
 //	                     for its socket
 //	plugin allow NAME    serves a plugin of such a name that allows everything
+//	plugin await NAME    waits until somebody listens for it
 //	plugin managed NAME  forgets the state of a managed plugin when the story ends: dockerd keeps sockets of these outside its folders
 //	plugin asks METHOD PATH [FILE [TYPE]]
 //	                     sends a request to dockerd as it is, without a client that knows better; prints the status and the answer
@@ -53,6 +55,8 @@ func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Defer(func() { _ = os.Remove(pluginSocket(name)) }) // whoever listened may have removed it
 	case len(args) == 2 && args[0] == "allow":
 		allowAll(ts, args[1])
+	case len(args) == 2 && args[0] == "await":
+		awaitPlugin(ts, args[1])
 	case len(args) == 2 && args[0] == "managed":
 		ts.Check(ts.Exec("docker", "plugin", "inspect", "--format", "{{.ID}}", args[1]))
 		id := strings.TrimSpace(ts.ReadFile("stdout"))
@@ -68,6 +72,19 @@ func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func pluginSocket(name string) string { return filepath.Join(pluginSockets, name+".sock") }
+
+func awaitPlugin(ts *testscript.TestScript, name string) {
+	for deadline := time.Now().Add(readyWithin); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("unix", pluginSocket(name))
+		if err == nil {
+			ts.Check(conn.Close())
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("plugin %s: %v", name, err)
+		}
+	}
+}
 
 // forgetPlugins removes the sockets of stories at which nobody listens any more.
 func forgetPlugins() {
