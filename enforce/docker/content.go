@@ -160,12 +160,16 @@ func (c *content) candidates(ctx context.Context, req engine.Request, l *held) e
 	asked.Image = Unnamed + "@" + l.ID.String()
 	v := c.next.Decide(ctx, asked)
 	switch {
-	case v.Allowed && v.Outcome == engine.Allowed, len(names) == 0 && v.Outcome == engine.Denied:
+	case v.Allowed && v.Outcome == engine.Allowed:
 		return v
 	case len(names) > 0:
 		return first
 	}
-	return withheld(v, engine.Denied, "the image "+l.ID.String()+" has no name of a registry under which somebody could vouch for it")
+	reason := "the image " + l.ID.String() + " has no name of a registry under which somebody could vouch for it"
+	if v.Outcome == engine.Denied {
+		reason += "; as " + Unnamed + ": " + v.Reason
+	}
+	return withheld(v, engine.Denied, reason)
 }
 
 // proved reports whether somebody vouched, rather than a rule that needs nobody's word.
