@@ -57,9 +57,11 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"needs":       cmdNeeds,
 		"notary":      cmdNotary,
 		"offline":     cmdOffline,
+		"plugin":      cmdPlugin,
 		"pod":         cmdPod,
 		"registry":    cmdRegistry,
 		"resources":   cmdResources,
+		"sample":      cmdSample,
 		"server":      cmdServer,
 		"sigstore":    cmdSigstore,
 		"vault":       cmdVault,
@@ -78,6 +80,7 @@ type world struct {
 	notary     *notary
 	kubernetes *kubernetes
 	collector  *collector
+	dockerd    *dockerd
 	load       *load
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started
