@@ -209,6 +209,9 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	q.parent = trust.WithLogins(ctx, q.logins)
 	defer q.end()
 	v = q.decide(e.plan.Load(), req)
+	if req.Content {
+		q.follow(&v, req.Platform)
+	}
 	v.Image, v.Canonical = req.Image, parsed.text
 	v.Cached = q.cached
 	v.Duration.Resolve, v.Duration.Evidence = q.resolving, q.hearing
