@@ -41,6 +41,7 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 		o.Outcome, o.Reason, o.digest, o.child = Allowed, "", child, true
 		o.pin = true // the child alone is vouched for, whatever the rule says of digests: the index must not run
 		o.Authorities = h.attestations(plan)
+		o.rests(h)
 	case unknown:
 		o.fail(h.unclear(plan))
 		o.Authorities = h.attestations(plan)
