@@ -52,6 +52,7 @@ func (q *question) combine(opinions []opinion, unheard *planned) Verdict {
 		}
 	}
 	q.settle(&v, &opinions[first], opinions)
+	q.last(opinions)
 	return v
 }
 
@@ -132,7 +133,9 @@ func (q *question) objection(d image.Digest, opinions []opinion) (*opinion, stri
 		case rule == nil && o.from.Unmatched == policy.IgnoreUnmatched:
 		case rule == nil:
 			return o, "no rule speaks about " + d.String()
-		case index != o.index && rule.Allow == "":
+		case index != o.index && rule.Allow != "":
+			o.ends = soonest(o.ends, rule.Until)
+		case index != o.index:
 			return o, strings.TrimSuffix(fmt.Sprintf("%s speaks about %s: %s", o.from.rules[index].name, d, rule.Deny), ": ")
 		}
 	}

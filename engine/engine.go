@@ -62,7 +62,7 @@ type Engine struct {
 	config  Config
 	plan    atomic.Pointer[plan]
 	source  *cachedSource
-	answers *otter.Cache[answerKey, answer]
+	answers *otter.Cache[answerKey, *finding]
 	tags    *otter.Cache[tagKey, tagged]    // by the registry's word
 	signed  *otter.Cache[answerKey, tagged] // by an authority's word
 	names   *otter.Cache[string, name]
@@ -89,11 +89,6 @@ type answerKey struct {
 type tagKey struct {
 	image.Ref
 	logins string
-}
-
-type answer struct {
-	*finding
-	until time.Time
 }
 
 // name is a reference that was parsed, with its canonical text.
@@ -127,7 +122,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		config:  c,
 		source:  newCachedSource(c.Source, c.Contents),
-		answers: newCache[answerKey, answer](),
+		answers: newCache[answerKey, *finding](),
 		tags:    newCache[tagKey, tagged](),
 		signed:  newCache[answerKey, tagged](),
 		names:   newCache[string, name](),
@@ -204,11 +199,17 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	if err != nil {
 		return Verdict{Image: req.Image, Decision: Decision{Outcome: Denied, Reason: err.Error()}}
 	}
-	q := question{engine: e, ref: parsed.Ref, now: start, cached: true, all: req.Logins}
+	q := question{engine: e, plan: e.plan.Load(), ref: parsed.Ref, now: start, cached: true, all: req.Logins}
 	q.logins = req.Logins.For(parsed.Registry(), parsed.Repository())
 	q.parent = trust.WithLogins(ctx, q.logins)
 	defer q.end()
-	v = q.decide(e.plan.Load(), req)
+	if req.Content {
+		q.basis = q.plan.basis(req.Request)
+	}
+	v = q.decide(q.plan, req)
+	if req.Content {
+		q.content(&v, req)
+	}
 	v.Image, v.Canonical = req.Image, parsed.text
 	v.Cached = q.cached
 	v.Duration.Resolve, v.Duration.Evidence = q.resolving, q.hearing

@@ -31,6 +31,7 @@ func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *
 	h := q.hear(p, rule, plan, q.ref.Pinned(digest))
 	o.warnings = h.warnings(o.warnings, q.now)
 	o.Authorities = h.attestations(plan)
+	o.rests(h)
 	o.pin = rule.Digest == policy.PinDigest || rule.Digest == policy.InsecureReplaceDigest
 	switch p.holds(rule, h) {
 	case yes:
@@ -129,7 +130,7 @@ func (p *planned) judge(f *finding) *finding {
 	}
 	kept, by := p.standing(f.proofs)
 	if len(kept) > 0 {
-		return &finding{standing: Proved, proofs: kept}
+		return &finding{standing: Proved, proofs: kept, until: f.until}
 	}
 	return &finding{standing: Untrusted, err: trust.Untrusted("%s", by), revoked: by}
 }

@@ -83,7 +83,7 @@ type Verdict struct {
 	ChainError string `json:"chainError,omitempty"`
 	// Basis names what the verdict rests on beside the image: the policies in scope and the versions of their authorities' trust material.
 	// Equal bases have equal texts, also in another process. It is there whatever the outcome, so that what was decided before can be
-	// compared where it cannot be told now.
+	// compared where it cannot be told now; it is empty where nobody knows it, and then nothing compares with it.
 	Basis string `json:"basis,omitempty"`
 	// Until is the first instant at which a verdict that allows must be asked for again: the soonest of the time that a proof is reused and
 	// of Ends.

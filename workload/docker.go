@@ -111,7 +111,9 @@ func (d *Docker) Container(ctx context.Context, name string) (DockerContainer, e
 		Name       string
 		Image      string
 		Config     struct{ Image string }
-		HostConfig struct{ Mounts []struct{ Type, Source string } }
+		HostConfig struct {
+			Mounts []struct{ Type, Source string }
+		}
 	}
 	if err := d.get(ctx, "containers", name, &answer); err != nil {
 		return DockerContainer{}, fmt.Errorf("container %s: %w", name, err)
