@@ -157,7 +157,7 @@ func (c *content) candidates(ctx context.Context, req engine.Request, l *held) e
 	}
 	// Nobody's name: a rule that lets images pass without anybody's word can let this one pass too.
 	asked := req
-	asked.Image = Unnamed + "@" + l.ID.String()
+	asked.Image, asked.Content = Unnamed+"@"+l.ID.String(), false // it is the content itself that is asked about
 	v := c.next.Decide(ctx, asked)
 	switch {
 	case v.Allowed && v.Outcome == engine.Allowed:
@@ -235,7 +235,7 @@ func (l *held) differs(v *engine.Verdict) (engine.Outcome, string) {
 	if l.containerd && !v.Digest.IsZero() && l.ID == v.Digest {
 		return engine.Allowed, ""
 	}
-	if len(v.Chain) > 0 || v.ChainError == "" {
+	if v.ChainError == "" {
 		if v.Digest.IsZero() {
 			return engine.Denied, fmt.Sprintf("the name may be used, but nothing shows that the image on this host (%s) came from there; pull it again", l.ID)
 		}
