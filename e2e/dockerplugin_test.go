@@ -3,14 +3,13 @@
 package e2e
 
 import (
-	"context"
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,24 +125,27 @@ func allowAll(ts *testscript.TestScript, name string) {
 // maxDockerdAnswer is the most that is read of an answer of dockerd.
 const maxDockerdAnswer = 1 << 20
 
-// askDockerd sends a request whose path and query are not touched.
+// askDockerd sends a request whose path and query are not touched. Who reads a large body only in part may close the connection before all of
+// it was sent: what counts is the answer.
 func askDockerd(ts *testscript.TestScript, method, path string, more []string) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", ts.Getenv("DOCKER_SOCKET"))
-	}}
-	before, query, _ := strings.Cut(path, "?")
-	req := &http.Request{Method: method, Host: "docker", Header: http.Header{}, URL: &url.URL{
-		Scheme: "http", Host: "docker", Opaque: "//docker" + before, RawQuery: query,
-	}}
+	conn, err := net.Dial("unix", ts.Getenv("DOCKER_SOCKET"))
+	ts.Check(err)
+	defer conn.Close()
+	ts.Check(conn.SetDeadline(time.Now().Add(readyWithin)))
+	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n", method, path)
+	body := ""
 	if len(more) > 0 {
-		body := ts.ReadFile(more[0])
-		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
-		req.Header.Set("Content-Type", "application/json")
+		body = ts.ReadFile(more[0])
+		mediaType := "application/json"
+		if len(more) > 1 {
+			mediaType = more[1]
+		}
+		head += fmt.Sprintf("Content-Type: %s\r\nContent-Length: %d\r\n", mediaType, len(body))
 	}
-	if len(more) > 1 {
-		req.Header.Set("Content-Type", more[1])
-	}
-	resp, err := transport.RoundTrip(req)
+	_, err = io.WriteString(conn, head+"\r\n")
+	ts.Check(err)
+	_, _ = io.WriteString(conn, body) // see above
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	ts.Check(err)
 	defer resp.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(resp.Body, maxDockerdAnswer))
