@@ -25,6 +25,8 @@ type question struct {
 	ctx    context.Context // parent with the deadline; nil until something must be fetched
 	cancel context.CancelFunc
 
+	byTrust bool // what trust data name for a tag counts: Request.Signed
+
 	resolved  bool // the tag was resolved, or could not be
 	tagDigest image.Digest
 	tagErr    error

@@ -61,6 +61,9 @@ func (q *question) subject(p *planned, rule *policy.Rule, plan *plannedRule, o *
 	if rule.Digest == policy.InsecureReplaceDigest && q.ref.Tag() != "" {
 		return q.replacement(p, plan, o)
 	}
+	if q.byTrust && q.ref.Digest().IsZero() && len(plan.naming) > 0 {
+		return q.named(p, rule, plan, o)
+	}
 	return q.told(o, q.digest)
 }
 

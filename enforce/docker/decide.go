@@ -117,7 +117,7 @@ func (h *Handler) ask(ctx context.Context, c *call, q *question, way func(enforc
 	point.Decider = way(point.Decider)
 	requests := make([]engine.Request, len(images))
 	for i, name := range images {
-		requests[i] = engine.Request{Image: name, Request: policy.Request{Point: Name}, Platform: q.platform}
+		requests[i] = engine.Request{Image: name, Request: policy.Request{Point: Name}, Platform: q.platform, Signed: true}
 	}
 	o := &enforce.Occasion{RequestID: enforce.RequestID(""), User: c.User, Operation: q.operation, Kind: q.kind, Name: q.name}
 	return point.DecideFor(ctx, o, requests...)
