@@ -77,6 +77,7 @@ var house = map[string]row{
 	"e2e/hello":                              {},
 	"e2e/node":                               {},
 	"examples":                               {},
+	"tools/benchdocker":                      {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}},
 	"tools/benchratio":                       {},
 	"tools/benchwebhook":                     {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}, owns: []string{"k8s.io/api"}},
 	"tools/mutants":                          {},

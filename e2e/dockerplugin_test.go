@@ -3,14 +3,13 @@
 package e2e
 
 import (
-	"context"
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -28,7 +28,7 @@ const pluginSockets = "/run/docker/plugins"
 // storyPlugin begins the names of the stories' plugins, so that what a broken run left behind can be told from everything else.
 const storyPlugin = "assay-story-"
 
-const pluginUsage = "usage: plugin name VAR | allow NAME | managed NAME VAR | asks METHOD PATH [BODY-FILE [CONTENT-TYPE]]"
+const pluginUsage = "usage: plugin name VAR | allow NAME | await NAME | managed NAME | asks METHOD PATH [FILE [TYPE]]"
 
 // pluginCount makes names that no other story of this run has.
 var pluginCount atomic.Int32
@@ -38,6 +38,7 @@ var pluginCount atomic.Int32
 //	plugin name VAR      sets $VAR to a name for an authorization plugin, which no other story has, and $VAR_SOCKET to where dockerd looks
 //	                     for its socket
 //	plugin allow NAME    serves a plugin of such a name that allows everything
+//	plugin await NAME    waits until somebody listens for it
 //	plugin managed NAME  forgets the state of a managed plugin when the story ends: dockerd keeps sockets of these outside its folders
 //	plugin asks METHOD PATH [FILE [TYPE]]
 //	                     sends a request to dockerd as it is, without a client that knows better; prints the status and the answer
@@ -53,6 +54,8 @@ func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Defer(func() { _ = os.Remove(pluginSocket(name)) }) // whoever listened may have removed it
 	case len(args) == 2 && args[0] == "allow":
 		allowAll(ts, args[1])
+	case len(args) == 2 && args[0] == "await":
+		awaitPlugin(ts, args[1])
 	case len(args) == 2 && args[0] == "managed":
 		ts.Check(ts.Exec("docker", "plugin", "inspect", "--format", "{{.ID}}", args[1]))
 		id := strings.TrimSpace(ts.ReadFile("stdout"))
@@ -68,6 +71,19 @@ func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func pluginSocket(name string) string { return filepath.Join(pluginSockets, name+".sock") }
+
+func awaitPlugin(ts *testscript.TestScript, name string) {
+	for deadline := time.Now().Add(readyWithin); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("unix", pluginSocket(name))
+		if err == nil {
+			ts.Check(conn.Close())
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("plugin %s: %v", name, err)
+		}
+	}
+}
 
 // forgetPlugins removes the sockets of stories at which nobody listens any more.
 func forgetPlugins() {
@@ -109,24 +125,27 @@ func allowAll(ts *testscript.TestScript, name string) {
 // maxDockerdAnswer is the most that is read of an answer of dockerd.
 const maxDockerdAnswer = 1 << 20
 
-// askDockerd sends a request whose path and query are not touched.
+// askDockerd sends a request whose path and query are not touched. Who reads a large body only in part may close the connection before all of
+// it was sent: what counts is the answer.
 func askDockerd(ts *testscript.TestScript, method, path string, more []string) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", ts.Getenv("DOCKER_SOCKET"))
-	}}
-	before, query, _ := strings.Cut(path, "?")
-	req := &http.Request{Method: method, Host: "docker", Header: http.Header{}, URL: &url.URL{
-		Scheme: "http", Host: "docker", Opaque: "//docker" + before, RawQuery: query,
-	}}
+	conn, err := net.Dial("unix", ts.Getenv("DOCKER_SOCKET"))
+	ts.Check(err)
+	defer conn.Close()
+	ts.Check(conn.SetDeadline(time.Now().Add(readyWithin)))
+	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n", method, path)
+	body := ""
 	if len(more) > 0 {
-		body := ts.ReadFile(more[0])
-		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
-		req.Header.Set("Content-Type", "application/json")
+		body = ts.ReadFile(more[0])
+		mediaType := "application/json"
+		if len(more) > 1 {
+			mediaType = more[1]
+		}
+		head += fmt.Sprintf("Content-Type: %s\r\nContent-Length: %d\r\n", mediaType, len(body))
 	}
-	if len(more) > 1 {
-		req.Header.Set("Content-Type", more[1])
-	}
-	resp, err := transport.RoundTrip(req)
+	_, err = io.WriteString(conn, head+"\r\n")
+	ts.Check(err)
+	_, _ = io.WriteString(conn, body) // see above
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	ts.Check(err)
 	defer resp.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(resp.Body, maxDockerdAnswer))

@@ -95,6 +95,8 @@ func setup(env *testscript.Env, bin string, shared *sigstore) error {
 	env.Setenv("PATH", strings.Join([]string{bin, shared.bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("CHART", filepath.Join(filepath.Dir(bin), "deploy", "helm", "assay"))
+	env.Setenv("ASSAY", filepath.Join(bin, "assay"))
+	env.Setenv("DEPLOY", filepath.Join(filepath.Dir(bin), "deploy"))
 	env.Setenv("EXAMPLES", filepath.Join(filepath.Dir(bin), "examples"))
 	env.Setenv("DOCKER_CONFIG", docker)
 	env.Setenv("NO_COLOR", "1")
