@@ -64,6 +64,7 @@ var house = map[string]row{
 	"enforce/kubernetes/cluster/clustertest": {},
 	"enforce/kubernetes/identity":            {},
 	"enforce/docker":                         {may: append([]string{"workload"}, points...)},
+	"enforce/docker/memory":                  {may: []string{"image", "enforce/docker"}, owns: []string{"github.com/gofrs/flock"}},
 	"enforce/containerd":                     {may: points},
 	"enforce/spire":                          {may: append([]string{"workload", "trust"}, points...)},
 	"enforce/api":                            {may: points},

@@ -12,7 +12,7 @@
 //	  - registry is the only code that talks to registries and Notary servers; registry/registrytest is a real one in memory, with faults.
 //	  - engine decides: it resolves the digest once, has the evidence found and checked, and answers with a verdict.
 //	  - enforce says what an enforcement point is, where a verdict is obeyed, and enforce/enforcetest is the suite that each of them passes.
-//	    Each point is a folder below it (api; kubernetes, with what it knows of its cluster in a folder of its own).
+//	    Each point is a folder below it (api; docker, with what it remembers in a folder of its own; kubernetes, with what it knows of its cluster in a folder of its own).
 //	  - convert makes policies of other systems' settings, with a report of every meaning that changes.
 //	  - sign issues a certificate for a digest and stores it beside the image; sign/local and sign/vault are its authorities.
 //	  - cmd/assay is the program: one file for each subcommand, and the only reader of flags and environment.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/enforce/docker"
+	"github.com/assay-dev/assay/enforce/docker/memory"
 	"github.com/assay-dev/assay/workload"
 )
 
@@ -123,13 +126,21 @@ func (a *app) serveDocker(ctx context.Context, o *serveDockerOptions) error {
 	daemon := workload.NewDocker(o.engine)
 	defer daemon.Close()
 	h, err := docker.New(docker.Config{
-		Point: s.point, Daemon: daemon, Routes: o.routes, RequireContentChain: o.strict,
+		Memory: a.decidedIn(o.stateDir, s.log), Point: s.point, Daemon: daemon, Routes: o.routes, RequireContentChain: o.strict,
 		Log: s.log, Refused: s.metrics.refuse, Now: a.now,
 	})
 	if err != nil {
 		return usageError("%w", err)
 	}
 	return s.runPlugin(ctx, h, o, func(ctx context.Context) { s.askEngine(ctx, daemon) })
+}
+
+// decidedIn returns the memory of decided content. Without any folder nothing is remembered.
+func (a *app) decidedIn(folder string, log *slog.Logger) docker.Memory {
+	if folder = a.stateIn(folder); folder == "" {
+		return nil
+	}
+	return memory.Open(filepath.Join(folder, "docker"), memory.Options{Now: a.now, Log: log})
 }
 
 // readRoutes reads the switches: those of the environment, then those of flags.

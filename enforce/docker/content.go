@@ -212,7 +212,7 @@ func sameRepository(a, b image.Ref) bool {
 // judge compares what a verdict lets run with what the host has. again says that another name of the same image could get another answer: the
 // policy did not say no.
 func (c *content) judge(ctx context.Context, v engine.Verdict, l *held) (judged engine.Verdict, again bool) {
-	known := Decided{Name: v.Canonical, Content: l.ID, Basis: v.Basis, Ends: v.Ends}
+	known := decidedOf(&v, l)
 	if v.Outcome == engine.Allowed && v.Allowed {
 		outcome, reason := l.differs(&v)
 		if reason == "" {
@@ -221,8 +221,11 @@ func (c *content) judge(ctx context.Context, v engine.Verdict, l *held) (judged 
 		}
 		v, again = withheld(v, outcome, reason), true
 	}
-	if v.Outcome == engine.CouldNotTell {
+	switch v.Outcome {
+	case engine.CouldNotTell:
 		return c.recalled(ctx, v, known), true
+	case engine.Denied:
+		c.handler.forget(ctx, known)
 	}
 	return v, again
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
-	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/workload"
 )
 
@@ -117,7 +116,8 @@ func (h *Handler) ask(ctx context.Context, c *call, q *question, way func(enforc
 	point.Decider = way(point.Decider)
 	requests := make([]engine.Request, len(images))
 	for i, name := range images {
-		requests[i] = engine.Request{Image: name, Request: policy.Request{Point: Name}, Platform: q.platform, Signed: true}
+		requests[i].Image, requests[i].Point, requests[i].Platform = name, Name, q.platform
+		requests[i].Signed = true // what is pulled is compared with it before it runs
 	}
 	o := &enforce.Occasion{RequestID: enforce.RequestID(""), User: c.User, Operation: q.operation, Kind: q.kind, Name: q.name}
 	return point.DecideFor(ctx, o, requests...)

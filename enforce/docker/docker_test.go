@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -923,6 +924,13 @@ func (m *memory) Keep(_ context.Context, d docker.Decided) error {
 	return nil
 }
 
+func (m *memory) Forget(_ context.Context, d docker.Decided) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept = slices.DeleteFunc(m.kept, func(k docker.Decided) bool { return k.Name == d.Name && k.Content == d.Content })
+	return nil
+}
+
 // What was allowed before starts while nothing can be asked, and only that.
 func TestDecidedBefore(t *testing.T) {
 	down, basis := false, "basis"
@@ -946,6 +954,30 @@ func TestDecidedBefore(t *testing.T) {
 	daemon.images[app+":1"] = workload.DockerImage{ID: config}
 	basis = "another policy"
 	p.want("another policy", creates(app+":1"), "could not tell")
+	basis = "basis"
+	p.want("as before", creates(app+":1"), "")
+}
+
+// A "no" in between ends what was remembered: an outage brings nothing back that was taken back.
+func TestT21_DeniedSinceIsForgotten(t *testing.T) {
+	answer := engine.Allowed
+	point := &enforce.Point{Decider: deciderFunc(func(ctx context.Context, req engine.Request) engine.Verdict {
+		v := vouched(ctx, req)
+		if answer != engine.Allowed {
+			v = engine.Verdict{Image: req.Image, Canonical: v.Canonical, Decision: engine.Decision{Mode: "enforce", Outcome: answer, Reason: answer.String()}}
+		}
+		v.Basis = "basis"
+		return v
+	})}
+	daemon := &host{images: map[string]workload.DockerImage{app + ":1": {ID: config}}}
+	p := open(t, docker.Config{Point: point, Daemon: daemon, Memory: &memory{}})
+	p.want("now", creates(app+":1"), "")
+	answer = engine.CouldNotTell
+	p.want("an outage", creates(app+":1"), "")
+	answer = engine.Denied
+	p.want("no longer", creates(app+":1"), "denied")
+	answer = engine.CouldNotTell
+	p.want("another outage", creates(app+":1"), "could not tell")
 }
 
 func TestDaemonThatDoesNotAnswer(t *testing.T) {
