@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/assay-dev/assay/trust/notaryv1/notarytest"
 )
 
 // engineStandIn answers as a Docker engine that has images, by their names.
@@ -366,4 +368,32 @@ func TestAUTHZ4_SettingsAreTheirPolicy(t *testing.T) {
 	if imported := hash(map[string]string{}, "--policy", file); imported == nil || settings != imported {
 		t.Errorf("got policy %v, want %v", settings, imported)
 	}
+}
+
+// The settings alone, with a registry that cannot be asked: what a tag stands for is told by those who sign it, and what the host has by the digest
+// that the engine recorded at its pull.
+func TestServeDockerWithoutTheRegistry(t *testing.T) {
+	s := newNotaryStage(t, "")
+	s.ref = "127.0.0.1:1/app" // where nobody listens
+	s.repo = notarytest.New(s.ref, time.Now())
+	s.repo.Delegate(notarytest.Releases)
+	s.repo.Sign(notarytest.Releases, "1", s.digest)
+	s.serve()
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(s.policy), "root.pem"), s.repo.Roles[notarytest.Root].Keys[0].Public, 0o600))
+	settings := filepath.Join(t.TempDir(), "registries.yaml")
+	must(t, os.WriteFile(settings, []byte("registries:\n- host: "+s.server.Host()+"\n  insecurePlainHTTP: true\n  insecureAllowLoopback: true\n- host: 127.0.0.1:1\n  insecureAllowLoopback: true\n"), 0o600))
+	engine := newEngine(t, "29.3.1")
+	id := fmt.Sprintf("sha256:%064d", 7)
+	engine.images[s.ref+":1"] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q],"RepoDigests":["%s@%s"]}`, id, s.ref+":1", s.ref, s.digest)
+	p := servePlugin(t, map[string]string{}, engine, "--policy", s.policy, "--registries", settings)
+	p.want("pull", "", p.pull(s.ref+":1"))
+	p.want("create", "", p.create(s.ref+":1"))
+	p.want("an unsigned tag", "No valid trust data for 2", p.pull(s.ref+":2"))
+	p.want("an unsigned name", "does not have trust data for 127.0.0.1:1/other", p.pull("127.0.0.1:1/other:1"))
+	strict := servePlugin(t, map[string]string{}, engine, "--policy", s.policy, "--registries", settings, "--require-content-chain")
+	strict.want("the content is demanded", "could not be compared", strict.create(s.ref+":1"))
+	engine.mu.Lock()
+	engine.images[s.ref+":1"] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q]}`, fmt.Sprintf("sha256:%064d", 8), s.ref+":1")
+	engine.mu.Unlock()
+	p.want("a tag that was given here", "could not be compared", p.create(s.ref+":1"))
 }
