@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -30,16 +28,11 @@ type registry struct {
 }
 
 // cmdRegistry is "registry start|stop|restart|kill [NAME] [--tls] [--auth USER:PASSWORD]". It sets $REGISTRY (or $NAME) to host and
-// port; with --tls the CA is NAME-ca.pem. "registry named HOST" lets those reach the registry as https://HOST whose HTTPS_PROXY is
-// $HOSTS_PROXY, and who take the CA hosts-ca.pem for one that counts.
+// port; with --tls the CA is NAME-ca.pem.
 func cmdRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "registry", neg)
 	if len(args) == 0 {
 		ts.Fatalf("usage: registry start|stop|restart|kill [NAME] [--tls] [--auth USER:PASSWORD]")
-	}
-	if len(args) == 2 && args[0] == "named" {
-		nameRegistry(ts, args[1])
-		return
 	}
 	verb, name, withTLS, auth := args[0], "registry", false, ""
 	for rest := args[1:]; len(rest) > 0; rest = rest[1:] {
@@ -70,18 +63,6 @@ func cmdRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("registry %s: unknown", verb)
 	}
-}
-
-func nameRegistry(ts *testscript.TestScript, host string) {
-	r := worldOf(ts).registries["registry"]
-	if r == nil {
-		ts.Fatalf("registry was not started")
-	}
-	h, err := newHosts(ts.MkAbs("hosts-ca.pem"), host)
-	ts.Check(err)
-	ts.Defer(h.Close)
-	h.handle(host, httputil.NewSingleHostReverseProxy(&url.URL{Scheme: r.scheme, Host: fmt.Sprintf("127.0.0.1:%d", r.port)}))
-	ts.Setenv("HOSTS_PROXY", h.proxy.URL)
 }
 
 func newRegistry(ts *testscript.TestScript, name string, withTLS bool, auth string) *registry {

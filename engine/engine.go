@@ -170,11 +170,11 @@ type Request struct {
 
 	// Content asks which bytes may run: see Verdict.Chain, Basis, Until and Ends, which are empty without it.
 	Content bool
+	// Signed decides about a tag by the digest that trust data name for it, where authorities of the rule do that, and not by what the registry
+	// has under the tag, which need not answer then. It is for points that compare the content itself before it runs.
+	Signed bool
 	// Platform narrows the chain to children of an index for one platform, as "linux/amd64" or "linux/arm/v7"; "" is all of them.
 	Platform string
-	// SignedTags lets authorities that sign tags name what a tag stands for where its registry cannot be asked. It is for who compares the bytes
-	// that run with the verdict's: otherwise the registry could give others under the tag.
-	SignedTags bool
 }
 
 // Logins are names and passwords for registries that belong to whoever asks.
@@ -202,7 +202,7 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	if err != nil {
 		return Verdict{Image: req.Image, Decision: Decision{Outcome: Denied, Reason: err.Error()}}
 	}
-	q := question{engine: e, plan: e.plan.Load(), ref: parsed.Ref, now: start, cached: true, all: req.Logins, signedTags: req.SignedTags}
+	q := question{engine: e, plan: e.plan.Load(), ref: parsed.Ref, now: start, cached: true, all: req.Logins, byTrust: req.Signed}
 	q.logins = req.Logins.For(parsed.Registry(), parsed.Repository())
 	q.parent = trust.WithLogins(ctx, q.logins)
 	defer q.end()

@@ -25,7 +25,7 @@ type question struct {
 	ctx    context.Context // parent with the deadline; nil until something must be fetched
 	cancel context.CancelFunc
 
-	signedTags bool // what a tag stands for may be told by those who sign it
+	byTrust bool // what trust data name for a tag counts: Request.Signed
 
 	resolved  bool // the tag was resolved, or could not be
 	tagDigest image.Digest

@@ -61,31 +61,10 @@ func (q *question) subject(p *planned, rule *policy.Rule, plan *plannedRule, o *
 	if rule.Digest == policy.InsecureReplaceDigest && q.ref.Tag() != "" {
 		return q.replacement(p, plan, o)
 	}
-	if !q.signedTags || len(plan.naming) == 0 {
-		return q.told(o, q.digest)
+	if q.byTrust && q.ref.Digest().IsZero() && len(plan.naming) > 0 {
+		return q.named(p, rule, plan, o)
 	}
-	d, err := q.digest()
-	if err != nil {
-		return q.signedInstead(p, plan, o, err)
-	}
-	return d, true
-}
-
-// signedInstead returns the digest for which the image's tag is signed, where the registry could not be asked, which is err. Where nobody
-// signed it and nobody else is needed, that is a no.
-func (q *question) signedInstead(p *planned, plan *plannedRule, o *opinion, err error) (d image.Digest, told bool) {
-	d, told = q.signed(p, plan, o)
-	switch {
-	case !told || !d.IsZero():
-		return d, told
-	case len(plan.naming) < len(plan.leaves):
-		o.fail(fmt.Errorf("%s: %w", q.ref, err))
-		return d, false
-	}
-	h := q.hearNames(p, plan) // what they said just now
-	o.Authorities = h.attestations(plan)
-	o.deny(h.refusal(plan))
-	return d, false
+	return q.told(o, q.digest)
 }
 
 // told returns the digest that ask gives; if it gives none, o is decided by that.

@@ -117,7 +117,7 @@ func (h *Handler) ask(ctx context.Context, c *call, q *question, way func(enforc
 	requests := make([]engine.Request, len(images))
 	for i, name := range images {
 		requests[i].Image, requests[i].Point, requests[i].Platform = name, Name, q.platform
-		requests[i].SignedTags = true // what was pulled is compared before it runs
+		requests[i].Signed = true // what is pulled is compared with it before it runs
 	}
 	o := &enforce.Occasion{RequestID: enforce.RequestID(""), User: c.User, Operation: q.operation, Kind: q.kind, Name: q.name}
 	return point.DecideFor(ctx, o, requests...)
