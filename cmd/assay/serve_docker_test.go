@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/assay-dev/assay/trust/notaryv1/notarytest"
 )
 
 // engineStandIn answers as a Docker engine that has images, by their names.
@@ -323,4 +325,75 @@ func TestAUTHZ38_SocketOfSystemd(t *testing.T) {
 	if a := askPlugin(t, dial(path), "POST", "/plugins/assay/disable?force=1", ""); a.Allow || !strings.Contains(a.Msg, "plugins=deny") {
 		t.Errorf("got %+v\n%s", a, &log)
 	}
+}
+
+// AUTHZ-7 and AUTHZ-32: docker run of an image that the host does not have asks the trust server once, for the create, the pull and the create
+// again; and the predecessor's words for what is not signed.
+func TestAUTHZ32_DockerRunAsksOnce(t *testing.T) {
+	s := newNotaryStage(t, "")
+	host := s.server.Host()
+	settings := filepath.Join(t.TempDir(), "registries.yaml")
+	must(t, os.WriteFile(settings, []byte("registries:\n- host: "+host+"\n  insecurePlainHTTP: true\n  insecureAllowLoopback: true\n"), 0o600))
+	engine := newEngine(t, "29.3.1")
+	p := servePlugin(t, map[string]string{}, engine, "--policy", s.policy, "--registries", settings)
+	s.server.ResetRequests()
+	p.want("create", "", p.create(s.ref+":1"))
+	if n := s.trustRequests(); n != 5 {
+		t.Errorf("the first create: %d requests for trust data, want 5: one cold look", n)
+	}
+	p.want("pull", "", p.pull(s.ref+":1"))
+	engine.mu.Lock()
+	engine.images[s.ref+":1"] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q]}`, (&stage{host: host}).configOf(t, "app", "1"), s.ref+":1")
+	engine.mu.Unlock()
+	s.server.ResetRequests()
+	p.want("create again", "", p.create(s.ref+":1"))
+	if n := s.trustRequests(); n != 0 {
+		t.Errorf("%d more requests for trust data, want none", n)
+	}
+	s.server.PushImage("app", "2", "", "other")
+	p.want("an unsigned tag", "No valid trust data for 2", p.pull(s.ref+":2"))
+	p.want("an unsigned name", "does not have trust data for "+host+"/other", p.pull(host+"/other:1"))
+}
+
+// AUTHZ-4: what the settings come to is the policy that an import of them gives.
+func TestAUTHZ4_SettingsAreTheirPolicy(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	if r := runAssay(t, "", "policy", "import", "img-authz-plugin", "REGISTRY=registry.example:5000", "NOTARY=notary.example:4443", "-o", file); r.code != 0 {
+		t.Fatalf("got exit code %d: %s", r.code, r.stderr)
+	}
+	hash := func(env map[string]string, args ...string) any {
+		return servePlugin(t, env, newEngine(t, "29.3.1"), args...).log.find("policy in force")["hash"]
+	}
+	settings := hash(map[string]string{"REGISTRY": "registry.example:5000", "NOTARY": "notary.example:4443"})
+	if imported := hash(map[string]string{}, "--policy", file); imported == nil || settings != imported {
+		t.Errorf("got policy %v, want %v", settings, imported)
+	}
+}
+
+// The settings alone, with a registry that cannot be asked: what a tag stands for is told by those who sign it, and what the host has by the digest
+// that the engine recorded at its pull.
+func TestServeDockerWithoutTheRegistry(t *testing.T) {
+	s := newNotaryStage(t, "")
+	s.ref = "127.0.0.1:1/app" // where nobody listens
+	s.repo = notarytest.New(s.ref, time.Now())
+	s.repo.Delegate(notarytest.Releases)
+	s.repo.Sign(notarytest.Releases, "1", s.digest)
+	s.serve()
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(s.policy), "root.pem"), s.repo.Roles[notarytest.Root].Keys[0].Public, 0o600))
+	settings := filepath.Join(t.TempDir(), "registries.yaml")
+	must(t, os.WriteFile(settings, []byte("registries:\n- host: "+s.server.Host()+"\n  insecurePlainHTTP: true\n  insecureAllowLoopback: true\n- host: 127.0.0.1:1\n  insecureAllowLoopback: true\n"), 0o600))
+	engine := newEngine(t, "29.3.1")
+	id := fmt.Sprintf("sha256:%064d", 7)
+	engine.images[s.ref+":1"] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q],"RepoDigests":["%s@%s"]}`, id, s.ref+":1", s.ref, s.digest)
+	p := servePlugin(t, map[string]string{}, engine, "--policy", s.policy, "--registries", settings)
+	p.want("pull", "", p.pull(s.ref+":1"))
+	p.want("create", "", p.create(s.ref+":1"))
+	p.want("an unsigned tag", "No valid trust data for 2", p.pull(s.ref+":2"))
+	p.want("an unsigned name", "does not have trust data for 127.0.0.1:1/other", p.pull("127.0.0.1:1/other:1"))
+	strict := servePlugin(t, map[string]string{}, engine, "--policy", s.policy, "--registries", settings, "--require-content-chain")
+	strict.want("the content is demanded", "could not be compared", strict.create(s.ref+":1"))
+	engine.mu.Lock()
+	engine.images[s.ref+":1"] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q]}`, fmt.Sprintf("sha256:%064d", 8), s.ref+":1")
+	engine.mu.Unlock()
+	p.want("a tag that was given here", "could not be compared", p.create(s.ref+":1"))
 }
