@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -20,6 +21,7 @@ const dockerdUsage = "usage: dockerd start|again [FLAG...] | reload | stop | kil
 type dockerd struct {
 	program string
 	folder  string
+	sockets string   // a folder
 	flags   []string // those that every start has
 	process *process
 }
@@ -72,22 +74,17 @@ func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func newDockerd(ts *testscript.TestScript, args *[]string) *dockerd {
-	d := &dockerd{program: "dockerd", folder: ts.MkAbs(".")}
-	d.flags = dockerdFlags(d.folder)
+	// It keeps sockets there, whose paths must not be long.
+	sockets, err := os.MkdirTemp("", "assay-d")
+	ts.Check(err)
+	d := &dockerd{program: "dockerd", folder: ts.MkAbs("."), sockets: sockets}
+	d.flags = append(dockerdFlags(d.folder), "--exec-root", sockets)
 	if len(*args) > 1 && (*args)[1] == "--newer" {
 		d.program = "moby-dockerd"
 		*args = slices.Delete(slices.Clone(*args), 1, 2)
-		// It keeps sockets there, whose paths must not be long.
-		short, err := os.MkdirTemp("", "assay-d")
-		ts.Check(err)
-		ts.Defer(func() {
-			unmountBelow(short)
-			_ = os.RemoveAll(short) // nothing but leftovers
-		})
-		d.flags = append(d.flags, "--exec-root", short, "--ip6tables=false", "--storage-driver", "native")
+		d.flags = append(d.flags, "--ip6tables=false", "--storage-driver", "native")
 	}
-	// What a plugin or a container had mounted below the folder is in the way of those who remove it.
-	ts.Defer(func() { unmountBelow(d.folder) })
+	ts.Defer(d.forget)
 	return d
 }
 
@@ -117,6 +114,38 @@ func dockerdFlags(folder string) []string {
 		"--data-root", filepath.Join(folder, "docker-data"), "--exec-root", filepath.Join(folder, "docker-exec"),
 		"--pidfile", filepath.Join(folder, "docker.pid"), "--host", "unix://" + filepath.Join(folder, "docker.sock"),
 		"--bridge", "none", "--iptables=false", "--storage-driver", "vfs",
+	}
+}
+
+// forget removes what the engine leaves behind outside the folder, where it was killed or a plugin did not start: mounts, which are in the
+// way of those who remove the folder, shims, and folders for the sockets of plugins, which the older engine keeps in a place of its own.
+func (d *dockerd) forget() {
+	endShims(d.sockets)
+	unmountBelow(d.folder)
+	unmountBelow(d.sockets)
+	plugins, _ := filepath.Glob(filepath.Join(d.folder, "docker-data", "plugins", "*", "config.json")) // the pattern is good
+	for _, config := range plugins {
+		_ = os.RemoveAll(filepath.Join(pluginSockets, filepath.Base(filepath.Dir(config)))) // a socket at most
+	}
+	_ = os.RemoveAll(d.sockets) // nothing but leftovers
+}
+
+// endShims kills those that hold processes for an engine of a folder which has ended.
+func endShims(folder string) {
+	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is good
+	for _, file := range processes {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		args := strings.Split(string(content), "\x00")
+		at := slices.Index(args, "-address")
+		if !strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") || at < 0 || at+1 >= len(args) || !strings.HasPrefix(args[at+1], folder+"/") {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+		}
 	}
 }
 

@@ -13,8 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +26,7 @@ const pluginSockets = "/run/docker/plugins"
 // storyPlugin begins the names of the stories' plugins, so that what a broken run left behind can be told from everything else.
 const storyPlugin = "assay-story-"
 
-const pluginUsage = "usage: plugin name VAR | allow NAME | await NAME | managed NAME | asks METHOD PATH [FILE [TYPE]]"
+const pluginUsage = "usage: plugin name VAR | allow NAME | await NAME | asks METHOD PATH [FILE [TYPE]]"
 
 // pluginCount makes names that no other story of this run has.
 var pluginCount atomic.Int32
@@ -39,7 +37,6 @@ var pluginCount atomic.Int32
 //	                     for its socket
 //	plugin allow NAME    serves a plugin of such a name that allows everything
 //	plugin await NAME    waits until somebody listens for it
-//	plugin managed NAME  forgets the state of a managed plugin when the story ends: dockerd keeps sockets of these outside its folders
 //	plugin asks METHOD PATH [FILE [TYPE]]
 //	                     sends a request to dockerd as it is, without a client that knows better; prints the status and the answer
 func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
@@ -56,13 +53,6 @@ func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
 		allowAll(ts, args[1])
 	case len(args) == 2 && args[0] == "await":
 		awaitPlugin(ts, args[1])
-	case len(args) == 2 && args[0] == "managed":
-		ts.Check(ts.Exec("docker", "plugin", "inspect", "--format", "{{.ID}}", args[1]))
-		id := strings.TrimSpace(ts.ReadFile("stdout"))
-		if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(id) {
-			ts.Fatalf("%s: no ID of a plugin: %q", args[1], id)
-		}
-		ts.Defer(func() { _ = os.RemoveAll(filepath.Join(pluginSockets, id)) }) // leftovers are empty
 	case len(args) >= 3 && len(args) <= 5 && args[0] == "asks":
 		askDockerd(ts, args[1], args[2], args[3:])
 	default:
