@@ -324,3 +324,46 @@ func TestAUTHZ38_SocketOfSystemd(t *testing.T) {
 		t.Errorf("got %+v\n%s", a, &log)
 	}
 }
+
+// AUTHZ-7 and AUTHZ-32: docker run of an image that the host does not have asks the trust server once, for the create, the pull and the create
+// again; and the predecessor's words for what is not signed.
+func TestAUTHZ32_DockerRunAsksOnce(t *testing.T) {
+	s := newNotaryStage(t, "")
+	host := s.server.Host()
+	settings := filepath.Join(t.TempDir(), "registries.yaml")
+	must(t, os.WriteFile(settings, []byte("registries:\n- host: "+host+"\n  insecurePlainHTTP: true\n  insecureAllowLoopback: true\n"), 0o600))
+	engine := newEngine(t, "29.3.1")
+	p := servePlugin(t, map[string]string{}, engine, "--policy", s.policy, "--registries", settings)
+	s.server.ResetRequests()
+	p.want("create", "", p.create(s.ref+":1"))
+	if n := s.trustRequests(); n != 5 {
+		t.Errorf("the first create: %d requests for trust data, want 5: one cold look", n)
+	}
+	p.want("pull", "", p.pull(s.ref+":1"))
+	engine.mu.Lock()
+	engine.images[s.ref+":1"] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q]}`, (&stage{host: host}).configOf(t, "app", "1"), s.ref+":1")
+	engine.mu.Unlock()
+	s.server.ResetRequests()
+	p.want("create again", "", p.create(s.ref+":1"))
+	if n := s.trustRequests(); n != 0 {
+		t.Errorf("%d more requests for trust data, want none", n)
+	}
+	s.server.PushImage("app", "2", "", "other")
+	p.want("an unsigned tag", "No valid trust data for 2", p.pull(s.ref+":2"))
+	p.want("an unsigned name", "does not have trust data for "+host+"/other", p.pull(host+"/other:1"))
+}
+
+// AUTHZ-4: what the settings come to is the policy that an import of them gives.
+func TestAUTHZ4_SettingsAreTheirPolicy(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	if r := runAssay(t, "", "policy", "import", "img-authz-plugin", "REGISTRY=registry.example:5000", "NOTARY=notary.example:4443", "-o", file); r.code != 0 {
+		t.Fatalf("got exit code %d: %s", r.code, r.stderr)
+	}
+	hash := func(env map[string]string, args ...string) any {
+		return servePlugin(t, env, newEngine(t, "29.3.1"), args...).log.find("policy in force")["hash"]
+	}
+	settings := hash(map[string]string{"REGISTRY": "registry.example:5000", "NOTARY": "notary.example:4443"})
+	if imported := hash(map[string]string{}, "--policy", file); imported == nil || settings != imported {
+		t.Errorf("got policy %v, want %v", settings, imported)
+	}
+}

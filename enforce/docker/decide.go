@@ -43,7 +43,7 @@ func (h *Handler) authorize(ctx context.Context, r *request) answer {
 
 func (h *Handler) cannotRead(ctx context.Context, r *request, err error) answer {
 	return h.refuse(ctx, r, Malformed, fmt.Sprintf(
-		"%s %s: denied, because it cannot be read in exactly one way: %v\nnext: ask with a current docker client, or in the form that the API's documentation has",
+		"%s %s: denied as it is written: %v\nnext: ask with a current docker client, or in exactly the form that the API's documentation has",
 		clip(r.RequestMethod), clip(r.RequestURI), err))
 }
 
