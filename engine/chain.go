@@ -28,9 +28,6 @@ type chain struct {
 // follow puts into a verdict that allows which bytes may run: from its digest, the manifest or index whose bytes have it, and from there
 // on what these bytes name. What cannot be had is no link, and changes nothing in the verdict.
 func (q *question) follow(v *Verdict, platform string) {
-	if !v.Allowed || v.Outcome != Allowed {
-		return
-	}
 	d := q.vouched
 	if d.IsZero() { // a rule lets the image pass by its name
 		var err error
