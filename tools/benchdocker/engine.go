@@ -99,6 +99,11 @@ func (e *dockerEngine) ping() (time.Duration, error) {
 	return took, err
 }
 
+func (e *dockerEngine) inspect(image string) (time.Duration, error) {
+	took, _, err := e.ask(http.MethodGet, "/images/"+image+"/json", nil, http.StatusOK)
+	return took, err
+}
+
 // create creates a container, and removes it when the time is taken.
 func (e *dockerEngine) create(body []byte) (time.Duration, error) {
 	took, content, err := e.ask(http.MethodPost, "/containers/create", body, http.StatusCreated)
