@@ -28,21 +28,21 @@ type chain struct {
 // follow puts into a verdict that allows which bytes may run: from its digest, the manifest or index whose bytes have it, and from there
 // on what these bytes name. What cannot be had is no link, and changes nothing in the verdict.
 func (q *question) follow(v *Verdict, platform string) {
-	if !v.Allowed || v.Outcome != Allowed {
-		return
-	}
-	if v.Digest.IsZero() { // a rule lets the image pass by its name
-		d, err := q.digest()
-		if err != nil {
+	d := q.vouched
+	if d.IsZero() { // a rule lets the image pass by its name
+		var err error
+		if d, err = q.digest(); err != nil {
 			v.ChainError = fmt.Sprintf("%s: %v", q.ref, err)
 			return
 		}
+	}
+	if v.Digest.IsZero() {
 		v.Digest = d
 	}
 	c := chain{question: q, platform: platform}
-	c.enter(descriptor{indexEntry: indexEntry{Digest: v.Digest}}, 0)
+	c.enter(descriptor{indexEntry: indexEntry{Digest: d}}, 0)
 	if len(c.links) == 0 && len(c.reasons) == 0 {
-		c.leave(v.Digest, errors.New("the index names no image that runs"))
+		c.leave(d, errors.New("the index names no image that runs"))
 	}
 	v.Chain, v.ChainError = c.links, strings.Join(c.reasons, "; ")
 }

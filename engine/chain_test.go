@@ -133,6 +133,20 @@ func TestT30_ChainOfAChild(t *testing.T) {
 	}
 }
 
+// A policy that only warns changes nothing in what runs; the chain is still of what was proved, and of nothing else.
+func TestT30_ChainWhereAPolicyWarns(t *testing.T) {
+	w := newWorld(t)
+	w.use("\n  mode: warn" + childPolicy)
+	index, children := w.index("app/multi", "1", "linux/amd64", "linux/arm64")
+	child := children["linux/amd64"]
+	w.sign(w.right, child)
+	v := w.content(w.server.Host()+"/app/multi:1", "")
+	w.wantChain(v, engine.Link{Manifest: child.Digest(), Config: w.config(child)})
+	if v.Digest != index.Digest() || v.Child {
+		t.Errorf("got %s, child %v; want what was asked for, %s", v.Digest, v.Child, index.Digest())
+	}
+}
+
 // What is not allowed has no chain, and nothing is fetched for one.
 func TestT30_NoChainForADenial(t *testing.T) {
 	w := newWorld(t)
@@ -347,5 +361,17 @@ func TestT26_ChainsStayWithTheirLogin(t *testing.T) {
 	}
 	if v := ask("bob", "b"); !v.Allowed || len(v.Chain) > 0 || v.ChainError == "" {
 		t.Errorf("bob: %v %s", v.Chain, v.ChainError)
+	}
+}
+
+// Where trust data name the digest of a tag, the chain is of that digest, whatever the registry has under the tag; also where the policy only warns.
+func TestT8_ChainIsOfWhatIsSigned(t *testing.T) {
+	for _, mode := range []string{"enforce", "warn"} {
+		h := newHarbour(t)
+		signed := h.image("app/api", "new", "signed")
+		h.image("app/api", "1", "served by the registry")
+		h.signTags(firstServer, "app/api", 1, map[string]image.Digest{"1": signed.Digest()})
+		h.use("\n  mode: " + mode + cargo("dct", replaces))
+		h.wantChain(h.content(h.server.Host()+"/app/api:1", ""), engine.Link{Manifest: signed.Digest(), Config: h.config(signed)})
 	}
 }

@@ -93,9 +93,11 @@ func (q *question) settle(v *Verdict, first *opinion, opinions []opinion) {
 			return
 		}
 	}
+	q.vouched = first.digest
 	if chosen == nil {
 		return
 	}
+	q.vouched = chosen.digest
 	if o, reason := q.objection(chosen.digest, opinions); o != nil {
 		v.deny(o, reason)
 		return

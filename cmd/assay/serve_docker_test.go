@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assay-dev/assay/registry/registrytest"
 	"github.com/assay-dev/assay/trust/notaryv1/notarytest"
 )
 
@@ -396,4 +397,30 @@ func TestServeDockerWithoutTheRegistry(t *testing.T) {
 	engine.images[s.ref+":1"] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q]}`, fmt.Sprintf("sha256:%064d", 8), s.ref+":1")
 	engine.mu.Unlock()
 	p.want("a tag that was given here", "could not be compared", p.create(s.ref+":1"))
+}
+
+// AUTHZ-4 and AUTHZ-31: the settings against a registry and a Notary server behind TLS of their own CA and a login.
+func TestAUTHZ31_SettingsWithALogin(t *testing.T) {
+	server := registrytest.New(t, registrytest.Options{TLS: true, Notary: true, Username: "reader", Password: "secret"})
+	ref := server.Host() + "/app"
+	repo := notarytest.New(ref, time.Now())
+	repo.Sign(notarytest.Targets, "1", server.PushImage("app", "1", "", "app"))
+	for name, content := range repo.Files() {
+		server.PutTrustData(ref, name, content)
+	}
+	_, manifest := server.Manifest("app", "1")
+	var m struct{ Config struct{ Digest string } }
+	must(t, json.Unmarshal(manifest, &m))
+	engine := newEngine(t, "29.3.1")
+	engine.images[ref+":1"] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q]}`, m.Config.Digest, ref+":1")
+	ca, _, _, err := server.WriteTLS(t.TempDir())
+	must(t, err)
+	env := map[string]string{"REGISTRY": server.Host(), "NOTARY": server.Host(), "NOTARY_ROOT_CA": ca, "REGISTRY_CREDENTIALS": "reader:secret"}
+	p := servePlugin(t, env, engine, "--require-content-chain")
+	p.want("pull", "", p.pull(ref+":1"))
+	p.want("create", "", p.create(ref+":1"))
+	p.want("an unsigned tag", "No valid trust data for 2", p.pull(ref+":2"))
+	env = map[string]string{"REGISTRY": server.Host(), "NOTARY": server.Host(), "NOTARY_ROOT_CA": ca, "REGISTRY_CREDENTIALS": "reader:wrong"}
+	p = servePlugin(t, env, engine)
+	p.want("another login", "could not tell", p.pull(ref+":1"))
 }

@@ -2,8 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/assay-dev/assay/registry/registrytest"
 )
 
 // What --content tells fits the schema of the verdict (engine tests it); here that it reaches the command line, and only where it was asked for.
@@ -47,5 +51,33 @@ func TestVerifyContent(t *testing.T) {
 		if r.code != exitUsage || !strings.Contains(r.stderr, want) {
 			t.Errorf("%s: got exit %d, %s", args, r.code, r.stderr)
 		}
+	}
+}
+
+// What a Notary server vouches for ends with its timestamp, and what it rests on can be told in another process while the server is down.
+func TestT27_NotaryEndsWithItsTimestamp(t *testing.T) {
+	s := newNotaryStage(t, "")
+	verify := func(want int) (v struct {
+		Basis       string
+		Until, Ends time.Time
+	}) {
+		t.Helper()
+		r := s.run("verify", "-p", s.policy, "-o", "json", "--content", s.ref+":1")
+		if err := json.Unmarshal([]byte(r.stdout), &v); err != nil || r.code != want {
+			t.Fatalf("got exit %d, %v\n%s%s", r.code, err, r.stdout, r.stderr)
+		}
+		return v
+	}
+	up := verify(exitAllowed)
+	var timestamp struct{ Signed struct{ Expires time.Time } }
+	if err := json.Unmarshal(s.repo.Files()["timestamp.json"], &timestamp); err != nil {
+		t.Fatal(err)
+	}
+	if want := timestamp.Signed.Expires; want.IsZero() || !up.Ends.Equal(want) || !up.Until.Before(want) {
+		t.Errorf("got ends %v, until %v; the timestamp expires on %v", up.Ends, up.Until, want)
+	}
+	s.server.SetFault(func(*http.Request) bool { return true }, registrytest.Status(503, nil, ""))
+	if down := verify(exitCannotTell); down.Basis != up.Basis || up.Basis == "" || !down.Ends.IsZero() {
+		t.Errorf("got %+v, then %+v", up, down)
 	}
 }

@@ -114,13 +114,20 @@ func (c *content) Decide(ctx context.Context, req engine.Request) engine.Verdict
 		return undecided(req, err)
 	}
 	l := &held{DockerImage: local, containerd: containerd, chained: c.handler.config.RequireContentChain}
-	if req.Platform == "" {
-		req.Platform = local.Platform
-	}
-	req.Content = true
+	// What the host has is compared, whatever platform was asked for: if it is another one, the daemon says that it has no such image.
+	req.Content, req.Platform = true, withoutVariant(local.Platform)
 	v := c.candidates(ctx, req, l)
 	v.Image = req.Image
 	return v
+}
+
+// withoutVariant cuts "linux/arm64/v8" to what all children for that architecture have: images and indexes do not agree on whether they name the
+// variant that is the only one.
+func withoutVariant(platform string) string {
+	if parts := strings.SplitN(platform, "/", 3); len(parts) == 3 {
+		return parts[0] + "/" + parts[1]
+	}
+	return platform
 }
 
 // held is an image of this host.

@@ -439,6 +439,25 @@ func TestAUTHZ15_BothStores(t *testing.T) {
 	}
 }
 
+// AUTHZ-15: another platform is asked for than the host has. The daemon has to answer that, so that the client pulls it.
+func TestAUTHZ15_AnotherPlatform(t *testing.T) {
+	var asked []string
+	daemon := &host{images: map[string]workload.DockerImage{app + ":1": {ID: config, Platform: "linux/amd64"}}}
+	p := open(t, docker.Config{
+		Point: &enforce.Point{Decider: deciderFunc(func(ctx context.Context, req engine.Request) engine.Verdict {
+			asked = append(asked, req.Platform)
+			return vouched(ctx, req)
+		})},
+		Daemon: daemon,
+	})
+	p.want("create", postJSON("/containers/create?platform=linux%2Farm64", `{"Image":"`+app+`:1"}`), "")
+	daemon.images[app+":1"] = workload.DockerImage{ID: config, Platform: "linux/arm64/v8"}
+	p.want("a variant", creates(app+":1"), "")
+	if got := strings.Join(asked, " "); got != "linux/amd64 linux/arm64" {
+		t.Errorf("compared for %q", got)
+	}
+}
+
 // Only one child is vouched for: the index that holds it as well as others is not.
 func TestT30_OnlyTheChild(t *testing.T) {
 	child := deciderFunc(func(ctx context.Context, req engine.Request) engine.Verdict {

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -321,9 +320,3 @@ func hexadecimal(s string) bool { return strings.Trim(s, "0123456789abcdef") == 
 
 // clip shortens foreign text for a message, and makes it harmless.
 func clip(s string) string { return cut(enforce.Plain(s), 200) }
-
-// isOdd reports whether an error is about how a request is written.
-func isOdd(err error) bool {
-	var e *notCanonical
-	return errors.As(err, &e)
-}
