@@ -17,7 +17,7 @@ RUN      ?=
 TAGS     ?=
 IMAGE    ?= assay:$(or $(VERSION),local)
 
-.PHONY: help demo build image test e2e local-start local-push local-deploy local-stop lint bench bench-peers bench-webhook fuzz mutants
+.PHONY: help demo build image docker-plugin test e2e local-start local-push local-deploy local-stop lint bench bench-peers bench-webhook bench-docker fuzz mutants
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ build: ## bin/assay, one static binary
 
 image: build ## the image of Assay, with the docker that is there (IMAGE=name:tag, BASE=image, CA_BUNDLE=file)
 	@deploy/image/build '$(IMAGE)'
+
+docker-plugin: build ## Assay as a plugin of the Docker engine that docker reaches (PLUGIN_NAME, PLUGIN_TAG; see deploy/docker-plugin)
+	@$(MAKE) --no-print-directory -C deploy/docker-plugin rootfs create
 
 test: ## the tests of all packages, with the race detector where there is a C compiler
 	$(if $(RACE),,@echo 'make test: no C compiler, so data races are NOT looked for' >&2)
@@ -65,6 +68,10 @@ bench-peers: build ## assay verify against cosign verify (cold) and notary looku
 
 bench-webhook: build ## the webhook over TLS, beside one that allows everything and the least that looks at images: ratios in one run
 	@go run ./tools/benchwebhook
+
+bench-docker: build ## what the authorization plugin adds to requests to a Docker engine, beside one that always allows; needs root and dockerd
+	@e2e/peers/install packages
+	@go run ./tools/benchdocker
 
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@FUZZTIME='$(FUZZTIME)' .ci/fuzz '$(RUN)'

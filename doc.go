@@ -12,7 +12,7 @@
 //	  - registry is the only code that talks to registries and Notary servers; registry/cloud has the logins that clouds give; registry/registrytest is a registry in memory, with faults.
 //	  - engine decides: it resolves the digest once, has the evidence found and checked, and answers with a verdict.
 //	  - enforce says what an enforcement point is, where a verdict is obeyed, and enforce/enforcetest is the suite that each of them passes.
-//	    Each point is a folder below it (api; kubernetes). kubernetes/cluster is the one way to an API server: namespaces, policies as objects, pull secrets, Events, what replicas share; kubernetes/identity has the certificates that a webhook makes for itself.
+//	    Each point is a folder below it (api; docker, with what it remembers in a folder of its own; kubernetes). kubernetes/cluster is the one way to an API server: namespaces, policies as objects, pull secrets, Events, what replicas share; kubernetes/identity has the certificates that a webhook makes for itself.
 //	  - convert makes policies of other systems' settings, with a report of every meaning that changes.
 //	  - sign issues a certificate for a digest and stores it beside the image; sign/local and sign/vault are its authorities.
 //	  - cmd/assay is the program: one file for each subcommand, and the only reader of flags and environment.

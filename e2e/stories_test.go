@@ -58,9 +58,11 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"notary":      cmdNotary,
 		"offline":     cmdOffline,
 		"page":        cmdPage,
+		"plugin":      cmdPlugin,
 		"pod":         cmdPod,
 		"registry":    cmdRegistry,
 		"resources":   cmdResources,
+		"sample":      cmdSample,
 		"server":      cmdServer,
 		"sigstore":    cmdSigstore,
 		"vault":       cmdVault,
@@ -79,6 +81,7 @@ type world struct {
 	notary     *notary
 	kubernetes *kubernetes
 	collector  *collector
+	dockerd    *dockerd
 	load       *load
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started
@@ -93,6 +96,8 @@ func setup(env *testscript.Env, bin string, shared *sigstore) error {
 	env.Setenv("PATH", strings.Join([]string{bin, shared.bin, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("CHART", filepath.Join(filepath.Dir(bin), "deploy", "helm", "assay"))
+	env.Setenv("ASSAY", filepath.Join(bin, "assay"))
+	env.Setenv("DEPLOY", filepath.Join(filepath.Dir(bin), "deploy"))
 	env.Setenv("EXAMPLES", filepath.Join(filepath.Dir(bin), "examples"))
 	env.Setenv("DOCKER_CONFIG", docker)
 	env.Setenv("NO_COLOR", "1")

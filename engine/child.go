@@ -41,6 +41,7 @@ func (q *question) tryChild(p *planned, rule *policy.Rule, plan *plannedRule, o 
 		o.Outcome, o.Reason, o.digest, o.child = Allowed, "", child, true
 		o.pin = true // the child alone is vouched for, whatever the rule says of digests: the index must not run
 		o.Authorities = h.attestations(plan)
+		o.rests(h)
 	case unknown:
 		o.fail(h.unclear(plan))
 		o.Authorities = h.attestations(plan)
@@ -89,14 +90,41 @@ func (q *question) takenBack(p *planned, d image.Digest) (*revocation, error) {
 // indexEntry is a child of an index.
 type indexEntry struct {
 	Digest   image.Digest
-	Platform *struct{ OS, Architecture, Variant string }
+	Platform *platform
+}
+
+// platform is where a child of an index runs.
+type platform struct{ OS, Architecture, Variant string }
+
+// String returns "os/architecture", and "/variant" behind it where there is one.
+func (p *platform) String() string {
+	if p.Variant == "" {
+		return p.OS + "/" + p.Architecture
+	}
+	return p.OS + "/" + p.Architecture + "/" + p.Variant
+}
+
+// fits reports whether a child is for a platform. One that names no variant is that of all variants.
+func (c *indexEntry) fits(platform string) bool {
+	if c.Platform == nil || c.Digest.IsZero() {
+		return false
+	}
+	bare := c.Platform.OS + "/" + c.Platform.Architecture
+	return platform == bare || platform == bare+"/"+c.Platform.Variant
+}
+
+// unrunnable reports whether a child says of itself that it runs nowhere, as attestations beside images do.
+func (c *indexEntry) unrunnable() bool {
+	return c.Platform != nil && c.Platform.OS == "unknown" && c.Platform.Architecture == "unknown"
+}
+
+func isIndexType(mediaType string) bool {
+	return mediaType == "application/vnd.oci.image.index.v1+json" || mediaType == "application/vnd.docker.distribution.manifest.list.v2+json"
 }
 
 // childrenOf lists the children of an index; isIndex is false for a manifest that is none.
 func childrenOf(m trust.Manifest) (children []indexEntry, isIndex bool, err error) {
-	switch m.MediaType {
-	case "application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json":
-	default:
+	if !isIndexType(m.MediaType) {
 		return nil, false, nil
 	}
 	var doc struct{ Manifests []indexEntry }
@@ -112,13 +140,9 @@ func childFor(m trust.Manifest, platform string) (child image.Digest, isIndex bo
 	if err != nil || !isIndex {
 		return image.Digest{}, isIndex, err
 	}
-	for _, c := range children {
-		if c.Platform == nil || c.Digest.IsZero() {
-			continue
-		}
-		bare := c.Platform.OS + "/" + c.Platform.Architecture
-		if platform == bare || platform == bare+"/"+c.Platform.Variant {
-			return c.Digest, true, nil
+	for i := range children {
+		if children[i].fits(platform) {
+			return children[i].Digest, true, nil
 		}
 	}
 	return image.Digest{}, true, fmt.Errorf("no child with platform %s", platform)

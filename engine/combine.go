@@ -52,6 +52,7 @@ func (q *question) combine(opinions []opinion, unheard *planned) Verdict {
 		}
 	}
 	q.settle(&v, &opinions[first], opinions)
+	q.last(opinions)
 	return v
 }
 
@@ -92,9 +93,11 @@ func (q *question) settle(v *Verdict, first *opinion, opinions []opinion) {
 			return
 		}
 	}
+	q.vouched = first.digest
 	if chosen == nil {
 		return
 	}
+	q.vouched = chosen.digest
 	if o, reason := q.objection(chosen.digest, opinions); o != nil {
 		v.deny(o, reason)
 		return
@@ -132,7 +135,9 @@ func (q *question) objection(d image.Digest, opinions []opinion) (*opinion, stri
 		case rule == nil && o.from.Unmatched == policy.IgnoreUnmatched:
 		case rule == nil:
 			return o, "no rule speaks about " + d.String()
-		case index != o.index && rule.Allow == "":
+		case index != o.index && rule.Allow != "":
+			o.ends = soonest(o.ends, rule.Until)
+		case index != o.index:
 			return o, strings.TrimSuffix(fmt.Sprintf("%s speaks about %s: %s", o.from.rules[index].name, d, rule.Deny), ": ")
 		}
 	}

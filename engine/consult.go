@@ -17,7 +17,7 @@ func (e *Engine) recall(a *authority, ref image.Ref, logins trust.Logins, now ti
 	if !found || !now.Before(cached.until) {
 		return nil, false
 	}
-	return cached.finding, true
+	return cached, true
 }
 
 // consult asks an authority and remembers its answer, unless it could not tell. Whoever asks the same meanwhile gets the same answer,
@@ -32,6 +32,7 @@ func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, re
 			return *f, nil
 		}
 		f := e.examine(ctx, src, a, ref)
+		f.until = e.reusable(&f)
 		if a.asked(ref, logins) == key { // else the trust material changed meanwhile, and nobody knows which of the two was used
 			e.remember(key, f)
 		}
@@ -172,20 +173,36 @@ func refused(err error) finding {
 	return finding{standing: Untrusted, err: err}
 }
 
-// remember keeps an answer until the soonest of its time and the ends of its proofs. "Cannot tell" is never kept.
-func (e *Engine) remember(key answerKey, f finding) {
+// reusable returns until when an answer is reused: the soonest of its time and the ends of its proofs. "Cannot tell" never is.
+func (e *Engine) reusable(f *finding) time.Time {
 	now := e.config.Now()
-	until := now.Add(e.config.RefusalTTL)
 	switch f.standing {
 	case Unclear, Unasked:
-		return
+		return time.Time{}
 	case Proved:
-		until = now.Add(e.config.TTL)
-		for i := range f.proofs {
-			if end := f.proofs[i].Expires; !end.IsZero() && end.Before(until) {
-				until = end
-			}
-		}
+		return soonest(now.Add(e.config.TTL), f.ends())
 	}
-	e.answers.Set(key, answer{finding: &f, until: until})
+	return now.Add(e.config.RefusalTTL)
+}
+
+// ends returns the soonest end of the proofs; zero if none ends by itself.
+func (f *finding) ends() (end time.Time) {
+	for i := range f.proofs {
+		end = soonest(end, f.proofs[i].Expires)
+	}
+	return end
+}
+
+// soonest returns the sooner of two ends, of which a zero one is none.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (e *Engine) remember(key answerKey, f finding) {
+	if !f.until.IsZero() {
+		e.answers.Set(key, &f)
+	}
 }

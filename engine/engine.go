@@ -62,7 +62,7 @@ type Engine struct {
 	config  Config
 	plan    atomic.Pointer[plan]
 	source  *cachedSource
-	answers *otter.Cache[answerKey, answer]
+	answers *otter.Cache[answerKey, *finding]
 	tags    *otter.Cache[tagKey, tagged]    // by the registry's word
 	signed  *otter.Cache[answerKey, tagged] // by an authority's word
 	names   *otter.Cache[string, name]
@@ -89,11 +89,6 @@ type answerKey struct {
 type tagKey struct {
 	image.Ref
 	logins string
-}
-
-type answer struct {
-	*finding
-	until time.Time
 }
 
 // name is a reference that was parsed, with its canonical text.
@@ -127,7 +122,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		config:  c,
 		source:  newCachedSource(c.Source, c.Contents),
-		answers: newCache[answerKey, answer](),
+		answers: newCache[answerKey, *finding](),
 		tags:    newCache[tagKey, tagged](),
 		signed:  newCache[answerKey, tagged](),
 		names:   newCache[string, name](),
@@ -172,6 +167,14 @@ type Request struct {
 	Image          string // as the user wrote it
 	policy.Request        // point and namespace
 	Logins         Logins // of whoever asks, which come before those of Assay; usually none
+
+	// Content asks which bytes may run: see Verdict.Chain, Basis, Until and Ends, which are empty without it.
+	Content bool
+	// Signed decides about a tag by the digest that trust data name for it, where authorities of the rule do that, and not by what the registry
+	// has under the tag, which need not answer then. It is for points that compare the content itself before it runs.
+	Signed bool
+	// Platform narrows the chain to children of an index for one platform, as "linux/amd64" or "linux/arm/v7"; "" is all of them.
+	Platform string
 }
 
 // Logins are names and passwords for registries that belong to whoever asks.
@@ -199,11 +202,17 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	if err != nil {
 		return Verdict{Image: req.Image, Decision: Decision{Outcome: Denied, Reason: err.Error()}}
 	}
-	q := question{engine: e, ref: parsed.Ref, now: start, cached: true, all: req.Logins}
+	q := question{engine: e, plan: e.plan.Load(), ref: parsed.Ref, now: start, cached: true, all: req.Logins, byTrust: req.Signed}
 	q.logins = req.Logins.For(parsed.Registry(), parsed.Repository())
 	q.parent = trust.WithLogins(ctx, q.logins)
 	defer q.end()
-	v = q.decide(e.plan.Load(), req)
+	if req.Content {
+		q.basis = q.plan.basis(req.Request)
+	}
+	v = q.decide(q.plan, req)
+	if req.Content {
+		q.content(&v, req)
+	}
 	v.Image, v.Canonical = req.Image, parsed.text
 	v.Cached = q.cached
 	v.Duration.Resolve, v.Duration.Evidence = q.resolving, q.hearing

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust"
@@ -53,6 +54,7 @@ type finding struct {
 	proofs   []trust.Proof
 	err      error
 	revoked  *revocation
+	until    time.Time // it is reused until then; zero: not at all
 }
 
 // pending stands for an authority that has not said anything.

@@ -20,6 +20,7 @@ import (
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/registry"
 	"github.com/assay-dev/assay/registry/registrytest"
+	"github.com/assay-dev/assay/trust"
 	"github.com/assay-dev/assay/trust/certificate"
 	"github.com/assay-dev/assay/trust/formats"
 	"github.com/assay-dev/assay/trust/sigstore"
@@ -99,6 +100,7 @@ type world struct {
 	right  *ca
 	other  *ca
 	engine *engine.Engine
+	source trust.Source // in place of client, where a test sets it
 }
 
 func newWorld(t testing.TB) *world {

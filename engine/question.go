@@ -14,6 +14,7 @@ import (
 // question is one decision under way.
 type question struct {
 	engine *Engine
+	plan   *plan
 	parent context.Context // the asker's
 	ref    image.Ref
 	now    time.Time
@@ -24,11 +25,17 @@ type question struct {
 	ctx    context.Context // parent with the deadline; nil until something must be fetched
 	cancel context.CancelFunc
 
+	byTrust bool // what trust data name for a tag counts: Request.Signed
+
 	resolved  bool // the tag was resolved, or could not be
 	tagDigest image.Digest
 	tagErr    error
 
 	memory *memo // what was fetched for this question; nil until something must be fetched
+
+	vouched     image.Digest // that may run by an allowed verdict, also where its policy only warns or audits; zero: none was asked for
+	basis       string       // as it was before anybody was asked
+	until, ends time.Time    // of what an allowed verdict rests on
 
 	cached             bool
 	resolving, hearing time.Duration
@@ -68,6 +75,8 @@ type opinion struct {
 	pin      bool
 	warnings []string
 	cause    error
+
+	until, ends time.Time // of what it rests on, where it allows: when it must be asked for again, and when it no longer holds; zero: never
 }
 
 // decide asks every policy in scope. All that enforce must allow, and at least one of the cluster must have an opinion.
@@ -162,6 +171,7 @@ func (q *question) ask(p *planned) opinion {
 		return o
 	}
 	o.index, o.Rule = index, p.rules[index].name
+	o.ends = rule.Until
 	if rule.Deny != "" {
 		o.Reason = rule.Deny
 		return o

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust"
 )
 
@@ -23,6 +24,23 @@ func (q *question) replacement(p *planned, plan *plannedRule, o *opinion) (d ima
 		o.warnings = append(o.warnings, fmt.Sprintf("insecureReplace: digest %s is replaced by %s, for which the tag %s", given, d, how))
 	}
 	return d, told
+}
+
+// named returns the digest for which the image's tag is signed. Where nobody signed it, o is denied by that if only authorities that name tags
+// have a say; else the registry's word counts.
+func (q *question) named(p *planned, rule *policy.Rule, plan *plannedRule, o *opinion) (d image.Digest, told bool) {
+	d, told = q.signed(p, plan, o)
+	if !told || !d.IsZero() {
+		return d, told
+	}
+	if len(plan.naming) == len(plan.leaves) {
+		if h := q.hearNames(p, plan); p.holds(rule, h) == no { // who was asked a moment ago is remembered
+			o.warnings, o.Authorities = h.warnings(o.warnings, q.now), h.attestations(plan)
+			o.deny(h.refusal(plan))
+			return image.Digest{}, false
+		}
+	}
+	return q.told(o, q.tag)
 }
 
 // signed returns the digest for which the image's tag is signed, by the word of a rule's authorities that name what tags stand for; zero if

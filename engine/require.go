@@ -31,6 +31,7 @@ func (q *question) require(p *planned, rule *policy.Rule, plan *plannedRule, o *
 	h := q.hear(p, rule, plan, q.ref.Pinned(digest))
 	o.warnings = h.warnings(o.warnings, q.now)
 	o.Authorities = h.attestations(plan)
+	o.rests(h)
 	o.pin = rule.Digest == policy.PinDigest || rule.Digest == policy.InsecureReplaceDigest
 	switch p.holds(rule, h) {
 	case yes:
@@ -59,6 +60,9 @@ func (q *question) isTakenBack(p *planned, d image.Digest, o *opinion) bool {
 func (q *question) subject(p *planned, rule *policy.Rule, plan *plannedRule, o *opinion) (d image.Digest, told bool) {
 	if rule.Digest == policy.InsecureReplaceDigest && q.ref.Tag() != "" {
 		return q.replacement(p, plan, o)
+	}
+	if q.byTrust && q.ref.Digest().IsZero() && len(plan.naming) > 0 {
+		return q.named(p, rule, plan, o)
 	}
 	return q.told(o, q.digest)
 }
@@ -129,7 +133,7 @@ func (p *planned) judge(f *finding) *finding {
 	}
 	kept, by := p.standing(f.proofs)
 	if len(kept) > 0 {
-		return &finding{standing: Proved, proofs: kept}
+		return &finding{standing: Proved, proofs: kept, until: f.until}
 	}
 	return &finding{standing: Untrusted, err: trust.Untrusted("%s", by), revoked: by}
 }

@@ -74,7 +74,34 @@ type Verdict struct {
 	Cached    bool         `json:"cached"` // nothing was fetched for this answer
 	Duration  Duration     `json:"duration"`
 
+	// What may run, and for how long that can be remembered; all of it is empty unless Request.Content was set.
+
+	// Chain is the manifests that may run where the verdict allows: each that Digest names, whose content was fetched by digest and
+	// hashed. It is empty where nobody vouches and no rule lets the image pass, and where it could not be had: then ChainError says why,
+	// and the verdict stays what it is.
+	Chain      []Link `json:"chain,omitempty"`
+	ChainError string `json:"chainError,omitempty"`
+	// Basis names what the verdict rests on beside the image: the policies in scope and the versions of their authorities' trust material.
+	// Equal bases have equal texts, also in another process. It is there whatever the outcome, so that what was decided before can be
+	// compared where it cannot be told now; it is empty where nobody knows it, and then nothing compares with it.
+	Basis string `json:"basis,omitempty"`
+	// Until is the first instant at which a verdict that allows must be asked for again: the soonest of the time that a proof is reused and
+	// of Ends.
+	Until time.Time `json:"until,omitzero"`
+	// Ends is the first instant at which a verdict that allows no longer holds, whoever can be asked: the soonest end of the proofs that
+	// were heard and of the rules that matched. Zero: it does not end by itself.
+	Ends time.Time `json:"ends,omitzero"`
+
 	cause error
+}
+
+// Link is one manifest that may run, with what names it and what it names. All digests are of bytes that were fetched and hashed, or stand
+// in such bytes.
+type Link struct {
+	Platform string       `json:"platform,omitempty"` // as its index says; "" if none does
+	Index    image.Digest `json:"index,omitzero"`     // that was vouched for; absent where the manifest itself was
+	Manifest image.Digest `json:"manifest"`
+	Config   image.Digest `json:"config"`
 }
 
 // Decision is what one policy says about an image.

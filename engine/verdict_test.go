@@ -71,6 +71,15 @@ func verdicts() map[string]engine.Verdict {
 			}},
 			Warnings: []string{"policy production would stop this image"}, Allowed: true,
 		},
+		"content": {
+			Image: "registry.example/prod/api:4", Canonical: "registry.example/prod/api:4", Digest: digest, Allowed: true,
+			Decision: engine.Decision{Policy: "production", Mode: "enforce", Rule: "rules[1] (line 20)", Outcome: engine.Allowed},
+			Chain: []engine.Link{
+				{Platform: "linux/amd64", Index: digest, Manifest: image.SHA256([]byte("manifest")), Config: image.SHA256([]byte("config"))},
+				{Manifest: image.SHA256([]byte("manifest")), Config: image.SHA256([]byte("config"))},
+			},
+			ChainError: "sha256:…: 404 Not Found", Basis: "0123456789abcdef", Until: signed, Ends: signed.Add(time.Hour),
+		},
 		"bug": {Image: "x", Decision: engine.Decision{Outcome: engine.Bug, Reason: "bug: index out of range"}},
 	}
 }

@@ -18,6 +18,7 @@ import (
 type Settings struct {
 	Host                   string   `yaml:"host" doc:"host of a registry or a Notary server in canonical form, with its port unless that is 443: registry.example:5000"`
 	CAFile                 string   `yaml:"caFile,omitempty" doc:"PEM file of the CAs that may vouch for the host's TLS certificate; absent: the system's"`
+	CA                     string   `yaml:"-"` // the same in PEM, for callers that hold it in memory; excludes CAFile
 	CertFile               string   `yaml:"certFile,omitempty" doc:"PEM file of a client certificate"`
 	KeyFile                string   `yaml:"keyFile,omitempty" doc:"PEM file of the key of certFile"`
 	InsecurePlainHTTP      bool     `yaml:"insecurePlainHTTP,omitempty" doc:"reach the host without TLS, credentials included"`
@@ -78,10 +79,13 @@ func checkHost(name string) error {
 }
 
 func (h *host) readTLS() error {
-	if h.InsecurePlainHTTP && (h.CAFile != "" || h.CertFile != "" || h.KeyFile != "" || h.InsecureSkipTLSVerify) {
+	if h.CA != "" && h.CAFile != "" {
+		return errors.New("a CA in memory and caFile exclude each other")
+	}
+	if h.InsecurePlainHTTP && (h.CA != "" || h.CAFile != "" || h.CertFile != "" || h.KeyFile != "" || h.InsecureSkipTLSVerify) {
 		return errors.New("insecurePlainHTTP excludes caFile, certFile, keyFile and insecureSkipTLSVerify")
 	}
-	if h.CAFile != "" && h.InsecureSkipTLSVerify {
+	if (h.CA != "" || h.CAFile != "") && h.InsecureSkipTLSVerify {
 		return errors.New("caFile and insecureSkipTLSVerify exclude each other")
 	}
 	if h.CAFile != "" {
@@ -92,6 +96,12 @@ func (h *host) readTLS() error {
 		h.roots = x509.NewCertPool()
 		if !h.roots.AppendCertsFromPEM(content) {
 			return fmt.Errorf("caFile: %s: no certificate in PEM format", h.CAFile)
+		}
+	}
+	if h.CA != "" {
+		h.roots = x509.NewCertPool()
+		if !h.roots.AppendCertsFromPEM([]byte(h.CA)) {
+			return errors.New("CA: no certificate in PEM format")
 		}
 	}
 	if (h.CertFile == "") != (h.KeyFile == "") {

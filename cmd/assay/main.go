@@ -156,6 +156,7 @@ wherever an image can be stopped.
 		a.trustCommand(),
 		a.serveCommand(),
 		a.probeCommand(),
+		a.doctorCommand(),
 		a.demoCommand(),
 		a.versionCommand(),
 	)

@@ -34,7 +34,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.serveAPICommand(), a.serveKubernetesCommand())
+	cmd.AddCommand(a.serveAPICommand(), a.serveDockerCommand(), a.serveKubernetesCommand())
 	return cmd
 }
 

@@ -26,17 +26,24 @@ func stateFlag(cmd *cobra.Command, folder *string) {
 	}
 }
 
-// seenIn returns the store of what was seen of Notary servers. Without any folder it is one that keeps nothing and says so.
-func (a *app) seenIn(folder string) *state.Folder {
+// stateIn returns the folder of what must outlive a run; empty if there is none.
+func (a *app) stateIn(folder string) string {
 	switch {
 	case folder != "":
+		return folder
 	case a.getenv("ASSAY_STATE_DIR") != "":
-		folder = a.getenv("ASSAY_STATE_DIR")
+		return a.getenv("ASSAY_STATE_DIR")
 	case filepath.IsAbs(a.getenv("XDG_STATE_HOME")):
-		folder = filepath.Join(a.getenv("XDG_STATE_HOME"), "assay")
+		return filepath.Join(a.getenv("XDG_STATE_HOME"), "assay")
 	case a.getenv("HOME") != "":
-		folder = filepath.Join(a.getenv("HOME"), ".local", "state", "assay")
-	default:
+		return filepath.Join(a.getenv("HOME"), ".local", "state", "assay")
+	}
+	return ""
+}
+
+// seenIn returns the store of what was seen of Notary servers. Without any folder it is one that keeps nothing and says so.
+func (a *app) seenIn(folder string) *state.Folder {
+	if folder = a.stateIn(folder); folder == "" {
 		return state.Open("")
 	}
 	return state.Open(filepath.Join(folder, "notaryv1"))

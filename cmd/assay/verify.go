@@ -40,6 +40,8 @@ type verifyOptions struct {
 	labelsGiven bool
 	metricsFile string
 	stateDir    string
+	content     bool
+	platform    string // of the content; empty: all
 }
 
 const verifyHelp = `Verify decides about each image and prints who vouched for it, or why it may not
@@ -97,6 +99,8 @@ func (a *app) verifyCommand() *cobra.Command {
 	f.StringVar(&o.point, "point", "cli", "the enforcement point to answer for: "+strings.Join(policy.Points(), ", "))
 	f.StringVar(&o.namespace, "namespace", "", "the Kubernetes namespace to answer for")
 	f.StringVar(&o.labels, "namespace-labels", "", "all labels of that namespace, as `KEY=VALUE,…`; empty: it has none; without the flag nobody knows them")
+	f.BoolVar(&o.content, "content", false, "with -o json: also which manifests and configs an image that is allowed stands for")
+	f.StringVar(&o.platform, "platform", "", "with --content: only those for `OS/ARCH` or OS/ARCH/VARIANT")
 	f.StringVar(&o.metricsFile, "metrics-file", "", "write metrics of this run to `FILE`, for the node exporter's textfile collector")
 	stateFlag(cmd, &o.stateDir)
 	registries := a.registryFlags(cmd)
@@ -129,6 +133,9 @@ func (o *verifyOptions) check() error {
 		return usageError("--print-policy beside --output %s: a policy is printed in YAML; leave --output out", o.output)
 	}
 	if err := o.checkStdin(); err != nil {
+		return err
+	}
+	if err := o.checkContent(); err != nil {
 		return err
 	}
 	if err := checkMetricsFile(o.metricsFile); err != nil {
@@ -358,7 +365,7 @@ func (a *app) decideAll(ctx context.Context, e *engine.Engine, o verifyOptions, 
 	for range min(o.parallel, len(images)) {
 		workers.Go(func() {
 			for i := range next {
-				verdicts[i] = e.Decide(ctx, engine.Request{Image: images[i], Request: request})
+				verdicts[i] = e.Decide(ctx, engine.Request{Image: images[i], Request: request, Content: o.content, Platform: o.platform})
 				progress.done()
 			}
 		})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/assay-dev/assay/policy"
@@ -35,4 +36,19 @@ func (o *verifyOptions) request() (policy.Request, error) {
 		r.NamespaceLabels[key] = value
 	}
 	return r, nil
+}
+
+var isPlatform = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+(/[a-z0-9.]+)?$`)
+
+// checkContent refuses flags about content that nobody would see the effect of.
+func (o *verifyOptions) checkContent() error {
+	switch {
+	case o.content && o.output != "json":
+		return withHint(usageError("--content beside --output %s: only a verdict in JSON says which content it is about", o.output), "use -o json")
+	case o.platform != "" && !o.content:
+		return usageError("--platform without --content: it narrows the content that is told; a rule of a policy names the platform that it lets stand for an index")
+	case o.platform != "" && !isPlatform.MatchString(o.platform):
+		return usageError("--platform %q: want OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64", o.platform)
+	}
+	return nil
 }

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// socketOptions says where a unix socket is and who may use it.
+type socketOptions struct {
+	path  string
+	mode  string
+	group string
+}
+
+func (o *socketOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.path, "socket", defaultPluginSocket, "unix `SOCKET` to listen at; the one that systemd passes counts if there is one")
+	f.StringVar(&o.mode, "socket-mode", "0600", "`MODE` of the socket, octal")
+	f.StringVar(&o.group, "socket-group", "", "`GROUP` that the socket belongs to, by name or number")
+}
+
+// firstPassed is the number of the first file that systemd passes (sd_listen_fds(3)).
+const firstPassed = 3
+
+// passed returns the socket that systemd passed; nil: it passed none.
+func (a *app) passed() (net.Listener, error) {
+	count, err := strconv.Atoi(a.getenv("LISTEN_FDS"))
+	if a.getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || err != nil || count < 1 {
+		return nil, nil // they are for somebody else
+	}
+	if count != 1 {
+		return nil, usageError("systemd passed %d sockets, want one", count)
+	}
+	file := os.NewFile(firstPassed, "LISTEN_FD_3")
+	defer file.Close()
+	l, err := net.FileListener(file)
+	if err != nil {
+		return nil, usageError("the socket that systemd passed: %w", err)
+	}
+	if _, ok := l.(*net.UnixListener); !ok {
+		return nil, errors.Join(usageError("the socket that systemd passed is no unix socket (ListenStream=/run/docker/plugins/assay.sock)"), l.Close())
+	}
+	return l, nil
+}
+
+// listen makes the socket, in the place of one that nobody serves any more. It is there at once with its mode and group: whoever can connect
+// before that could ask too.
+func (o *socketOptions) listen() (net.Listener, error) {
+	mode, err := strconv.ParseUint(o.mode, 8, 9)
+	if err != nil {
+		return nil, usageError("--socket-mode %q: want octal digits, such as 0600", o.mode)
+	}
+	group, err := groupID(o.group)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.vacant(); err != nil {
+		return nil, err
+	}
+	parent := filepath.Dir(o.path)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return nil, err
+	}
+	hidden, err := os.MkdirTemp(parent, ".assay")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(hidden)
+	made := filepath.Join(hidden, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	err = os.Chmod(made, fs.FileMode(mode))
+	if err == nil && group >= 0 {
+		err = os.Chown(made, -1, group)
+	}
+	if err == nil {
+		err = os.Rename(made, o.path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	own := &ownSocket{UnixListener: l, path: o.path}
+	own.made, err = os.Lstat(o.path)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return own, nil
+}
+
+// vacant refuses a path that somebody serves, or that is no socket.
+func (o *socketOptions) vacant() error {
+	info, err := os.Lstat(o.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s: is there and no socket", o.path)
+	}
+	conn, err := net.DialTimeout("unix", o.path, time.Second)
+	if err == nil {
+		return errors.Join(fmt.Errorf("%s: somebody listens there already", o.path), conn.Close())
+	}
+	return nil
+}
+
+func groupID(name string) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	if id, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return int(id), nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, usageError("--socket-group %s: %w", name, err)
+	}
+	return strconv.Atoi(g.Gid)
+}
+
+// ownSocket is removed when it is closed, unless another one has taken its place.
+type ownSocket struct {
+	*net.UnixListener
+	path string
+	made fs.FileInfo
+	once sync.Once
+}
+
+// Close implements net.Listener.
+func (s *ownSocket) Close() error {
+	s.once.Do(func() {
+		if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.made) {
+			_ = os.Remove(s.path) // else the next one makes it anew
+		}
+	})
+	return s.UnixListener.Close()
+}
+
+// runPlugin serves h at a unix socket, and what others may look at at an address of its own, until ctx ends. beside goes on meanwhile.
+func (s *server) runPlugin(ctx context.Context, h http.Handler, o *serveDockerOptions, beside func(context.Context)) error {
+	defer s.close()
+	socket, err := s.app.passed()
+	if err == nil && socket == nil {
+		socket, err = o.socket.listen()
+	}
+	if err != nil {
+		var usage *exitError
+		if errors.As(err, &usage) {
+			return err
+		}
+		return &exitError{code: exitCannotTell, err: err}
+	}
+	defer socket.Close()
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	group.Go(func() { s.keepWatch(background) })
+	group.Go(func() { s.keepMaterial(background) })
+	group.Go(func() { beside(background) })
+
+	ended := make(chan error, 2)
+	plugin := s.plain(h)
+	looked := s.plain(s.handler(nil))
+	looked.IdleTimeout = idleClientTimeout // and none at the plugin's: the engine would lose the request that it sends meanwhile
+	if o.metrics != "" {
+		listener, err := net.Listen("tcp", o.metrics)
+		if err != nil {
+			return &exitError{code: exitCannotTell, err: fmt.Errorf("--listen-metrics: %w", err)}
+		}
+		s.log.Info("metrics", "address", listener.Addr().String())
+		group.Go(func() { ended <- looked.Serve(listener) })
+	}
+	defer looked.Close()
+	s.log.Info("listening", "address", socket.Addr().String(), "path", o.socket.path, "version", versionText())
+	group.Go(func() { ended <- plugin.Serve(socket) })
+	select {
+	case err := <-ended:
+		return &exitError{code: exitCannotTell, err: errors.Join(err, plugin.Close())}
+	case <-ctx.Done():
+	}
+	return s.drain(plugin)
+}
+
+// plain is a server without TLS for who is let in by other means. Who asks at the plugin's socket is the engine, whose requests are not
+// counted off against each other.
+func (s *server) plain(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: defaultHeaderTimeout,
+		MaxHeaderBytes:    maxRequestHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}

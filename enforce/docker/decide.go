@@ -1,0 +1,219 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/workload"
+)
+
+// Limits of a text for a person, in bytes.
+const (
+	maxLine  = 400
+	maxWords = 8 << 10 // of all of it
+)
+
+// authorize decides about one request.
+func (h *Handler) authorize(ctx context.Context, r *request) answer {
+	if reads(r.RequestMethod) {
+		return answer{Allow: true}
+	}
+	c, err := parse(r)
+	if err != nil {
+		return h.cannotRead(ctx, r, err)
+	}
+	switch c.route.class {
+	case ordinary:
+		return answer{Allow: true}
+	case switched:
+		return h.bySwitch(ctx, c, c.route.by)
+	case create, start, pull, service:
+		return h.images(ctx, c)
+	}
+	return h.refuse(ctx, r, UnknownRoute, fmt.Sprintf(
+		"%s %s: no route of the engine that Assay knows, so that it is denied\nnext: if it is a new one, take a newer Assay; if it is a slip, correct the path",
+		clip(r.RequestMethod), clip(r.RequestURI)))
+}
+
+func (h *Handler) cannotRead(ctx context.Context, r *request, err error) answer {
+	return h.refuse(ctx, r, Malformed, fmt.Sprintf(
+		"%s %s: denied as it is written: %v\nnext: ask with a current docker client, or in exactly the form that the API's documentation has",
+		clip(r.RequestMethod), clip(r.RequestURI), err))
+}
+
+// bySwitch answers by what the settings say.
+func (h *Handler) bySwitch(ctx context.Context, c *call, name string) answer {
+	text := fmt.Sprintf("%s %s: %s is switched off on this host (routes: %s=deny)\nnext: ask whoever runs this host; the settings of Assay can allow it with %s=allow",
+		clip(c.RequestMethod), clip(c.RequestURI), about(name), name, name)
+	switch h.actions[name] {
+	case Allow:
+		return answer{Allow: true}
+	case Warn:
+		h.tell(ctx, slog.LevelInfo, "allowed", c.request, SwitchedOff, text)
+		return answer{Allow: true}
+	}
+	return h.refuse(ctx, c.request, SwitchedOff, text)
+}
+
+func about(name string) string {
+	for _, s := range Switches() {
+		if s.Name == name {
+			return s.What
+		}
+	}
+	return name
+}
+
+// images answers a request that is about images.
+func (h *Handler) images(ctx context.Context, c *call) answer {
+	select {
+	case h.deciding <- struct{}{}:
+		defer func() { <-h.deciding }()
+	default:
+		return h.refuse(ctx, c.request, Overloaded, "could not tell: too many requests are being decided about at once\nnext: try again")
+	}
+	q, err := c.question()
+	if err != nil {
+		return h.cannotRead(ctx, c.request, err)
+	}
+	switch {
+	case q.imports:
+		return h.bySwitch(ctx, c, "import")
+	case q.all:
+		// What is pulled is decided about where a container is made of it: to allow this gives nobody anything that runs.
+		return h.bySwitch(ctx, c, "pullAllTags")
+	case c.query.Has("checkpoint") || c.query.Has("checkpoint-dir"):
+		if a := h.bySwitch(ctx, c, "checkpoint"); !a.Allow {
+			return a
+		}
+	}
+	return h.decide(ctx, c, q)
+}
+
+// decide has every image decided about, and answers.
+func (h *Handler) decide(ctx context.Context, c *call, q *question) answer {
+	var verdicts []engine.Verdict
+	if q.container != "" {
+		verdicts = h.started(ctx, c, q)
+	} else {
+		verdicts = h.ask(ctx, c, q, h.named(q), q.images)
+	}
+	if enforce.OfAll(verdicts) == enforce.Yes {
+		return answer{Allow: true}
+	}
+	return answer{Msg: h.words(c, verdicts)}
+}
+
+// ask has images decided about, in the way that way makes of the point's own.
+func (h *Handler) ask(ctx context.Context, c *call, q *question, way func(enforce.Decider) enforce.Decider, images []string) []engine.Verdict {
+	point := *h.config.Point
+	point.Decider = way(point.Decider)
+	requests := make([]engine.Request, len(images))
+	for i, name := range images {
+		requests[i].Image, requests[i].Point, requests[i].Platform = name, Name, q.platform
+		requests[i].Signed = true // what is pulled is compared with it before it runs
+	}
+	o := &enforce.Occasion{RequestID: enforce.RequestID(""), User: c.User, Operation: q.operation, Kind: q.kind, Name: q.name}
+	return point.DecideFor(ctx, o, requests...)
+}
+
+// named is the way to decide about images that a request names.
+func (h *Handler) named(q *question) func(enforce.Decider) enforce.Decider {
+	switch q.kind {
+	case "image":
+		return func(next enforce.Decider) enforce.Decider { return next } // what was pulled is decided about when a container is made of it
+	case "service":
+		return whole
+	}
+	return h.onHost(h.config.Daemon.Image)
+}
+
+// onHost is the way to decide about images of this host, which look finds.
+func (h *Handler) onHost(look lookFunc) func(enforce.Decider) enforce.Decider {
+	return func(next enforce.Decider) enforce.Decider { return &content{handler: h, next: next, look: look} }
+}
+
+// started decides about a container that exists: about the image that it has, by the name that this was asked for when the container was made.
+func (h *Handler) started(ctx context.Context, c *call, q *question) []engine.Verdict {
+	limit := h.config.Point.Timeout
+	if limit <= 0 {
+		limit = enforce.DefaultTimeout
+	}
+	looking, cancel := context.WithTimeout(ctx, limit)
+	found, err := h.config.Daemon.Container(looking, q.container)
+	cancel()
+	if err != nil {
+		return h.ask(ctx, c, q, func(enforce.Decider) enforce.Decider {
+			return decider(func(_ context.Context, req engine.Request) engine.Verdict {
+				if errors.Is(err, workload.ErrAbsent) {
+					return denied(req, "No such container: %s", q.container)
+				}
+				return undecided(req, err)
+			})
+		}, []string{q.container})
+	}
+	if q.name = found.Name; q.name == "" {
+		q.name = q.container
+	}
+	named := found.Named
+	if named == "" {
+		named = found.Image.String()
+	}
+	verdicts := h.ask(ctx, c, q, h.onHost(func(ctx context.Context, _ string) (workload.DockerImage, error) {
+		held, err := h.config.Daemon.Image(ctx, found.Image.String())
+		if errors.Is(err, workload.ErrAbsent) { // its names are gone; what runs is still this
+			held, err = workload.DockerImage{ID: found.Image}, nil
+		}
+		if err == nil && held.ID != found.Image {
+			err = fmt.Errorf("image %s: the engine answers with %s", found.Image, held.ID)
+		}
+		return held, err
+	}), []string{named})
+	if len(found.Mounts) == 0 {
+		return verdicts
+	}
+	return append(verdicts, h.ask(ctx, c, q, h.onHost(h.config.Daemon.Image), found.Mounts)...)
+}
+
+// words tells a person why a request was refused.
+func (h *Handler) words(c *call, verdicts []engine.Verdict) string {
+	var parts []string
+	for i := range verdicts {
+		if text := enforce.Refusal(&verdicts[i]); text != "" {
+			if d := verdicts[i].Digest; !d.IsZero() {
+				text += "\ndigest: " + d.String()
+			}
+			parts = append(parts, text)
+		}
+	}
+	if user := c.who(); user != "" {
+		parts = append(parts, "asked by: "+clip(user))
+	}
+	return clean(strings.Join(parts, "\n"))
+}
+
+// clean makes a text harmless line by line, and cuts it.
+func clean(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = enforce.Plain(lines[i])
+	}
+	return cut(strings.Join(lines, "\n"), maxWords)
+}
+
+// cut ends a text that is too long, between characters.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit] + "…"
+}

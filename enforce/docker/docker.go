@@ -1,0 +1,195 @@
+// Package docker is the enforcement point at a Docker Engine: an authorization plugin (API v1, "authz") that the daemon asks before it obeys
+// a request.
+//
+// Reading requests (GET, HEAD) are allowed at once, without a lock and without asking anybody: the point's own questions to the daemon come
+// back to it. All others are found in one table of routes. What names an image is decided: at a pull its reference, and where a container
+// is made or started the content of the image that the host has. What only makes an image, touches a running container or changes the
+// daemon has a switch. A route that is not in the table is denied.
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/workload"
+)
+
+// Name is the point's name in policies.
+const Name = "docker"
+
+// MediaType is what the protocol's answers are.
+const MediaType = "application/vnd.docker.plugins.v1.1+json"
+
+// Limits of a request.
+const (
+	// maxQuestion is how much is read of what the daemon asks, in bytes: it shows bodies of 4 MiB at most, in base64, beside headers of 1 MiB.
+	maxQuestion = 8 << 20
+	// maxTold is how much is read of what the daemon tells after the fact, which nobody looks at.
+	maxTold     = 16 << 20
+	maxDeciding = 256 // requests with images at once; more are denied, and reading ones are none of them
+)
+
+// Reasons for which Config.Refused is called: there is no verdict about an image, and no.
+const (
+	SwitchedOff  = "route-denied"
+	UnknownRoute = "unknown-route"
+	Malformed    = "malformed"
+	Overloaded   = "overloaded"
+	Broken       = "bug"
+)
+
+// Daemon is what the point asks the engine at whose door it stands; *workload.Docker is one. It is safe for concurrent use. An error that is
+// workload.ErrAbsent says that there is no such thing; any other, that it could not be told.
+type Daemon interface {
+	Image(ctx context.Context, name string) (workload.DockerImage, error)
+	Container(ctx context.Context, name string) (workload.DockerContainer, error)
+	Engine(ctx context.Context) (workload.DockerEngine, error)
+}
+
+var _ Daemon = (*workload.Docker)(nil)
+
+// Config is what the point is made of.
+type Config struct {
+	Point  *enforce.Point
+	Daemon Daemon
+
+	// Routes says what becomes of switches (see Switches), by their names; those that are not in it have their defaults.
+	Routes map[string]Action
+	// RequireContentChain denies where the registry could not be asked for the content of what was vouched for. Without it the digest counts
+	// that the daemon itself recorded when it pulled the image from the same repository.
+	RequireContentChain bool
+	// Memory remembers what was allowed for times when it cannot be told; nil: nothing is remembered.
+	Memory Memory
+
+	Log     *slog.Logger        // is told of each request that is refused without a verdict; nil: nobody is told
+	Refused func(reason string) // the same, for the count, with one of a few words
+	Now     func() time.Time    // the clock; nil: time.Now
+}
+
+// Handler serves the protocol. It is safe for concurrent use.
+type Handler struct {
+	config   Config
+	actions  map[string]Action
+	engine   *engineKind
+	deciding chan struct{}
+	mux      *http.ServeMux
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// New checks a configuration. A switch that nobody knows is an error.
+func New(c Config) (*Handler, error) {
+	switch {
+	case c.Point == nil:
+		return nil, errors.New("docker: nothing to decide with")
+	case c.Daemon == nil:
+		return nil, errors.New("docker: no daemon to ask what is behind a name")
+	}
+	actions, err := withDefaults(c.Routes)
+	if err != nil {
+		return nil, err
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Refused == nil {
+		c.Refused = func(string) {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	h := &Handler{
+		config: c, actions: actions, engine: &engineKind{daemon: c.Daemon, now: c.Now},
+		deciding: make(chan struct{}, maxDeciding), mux: http.NewServeMux(),
+	}
+	h.mux.HandleFunc("POST /Plugin.Activate", activate)
+	h.mux.HandleFunc("POST /AuthZPlugin.AuthZReq", h.before)
+	h.mux.HandleFunc("POST /AuthZPlugin.AuthZRes", after)
+	return h, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// answer is the protocol's answer. The zero value denies.
+type answer struct {
+	Allow bool
+	Msg   string `json:",omitempty"`
+	Err   string `json:",omitempty"`
+}
+
+func write(w http.ResponseWriter, body any) {
+	w.Header().Set("Content-Type", MediaType)
+	_ = json.NewEncoder(w).Encode(body) // the daemon has left: it allows nothing by itself
+}
+
+func activate(w http.ResponseWriter, _ *http.Request) {
+	write(w, map[string][]string{"Implements": {"authz"}})
+}
+
+// after is told what the daemon answered, which is nobody's business here.
+func after(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxTold)) // so that the connection can be used again
+	write(w, answer{Allow: true})
+}
+
+// request is what the daemon says of a request that it has not obeyed yet.
+type request struct {
+	User            string
+	UserAuthNMethod string
+	RequestMethod   string
+	RequestURI      string `json:"RequestUri"`
+	RequestBody     []byte
+	RequestHeaders  map[string]string
+}
+
+// who names the user, where the daemon knows one.
+func (r *request) who() string {
+	if r.User == "" {
+		return ""
+	}
+	return enforce.Plain(r.User)
+}
+
+// before answers whether the daemon may obey.
+func (h *Handler) before(w http.ResponseWriter, r *http.Request) {
+	var a answer
+	if bug := enforce.Guard(func() { a = h.read(r) }); bug != nil {
+		h.config.Refused(Broken)
+		h.config.Log.Error("bug", "error", bug.Error(), "stack", string(bug.Stack))
+		a = answer{Msg: "bug: assay broke down; nothing is allowed by this\nnext: tell whoever runs Assay: this is a bug in it"}
+	}
+	write(w, a)
+}
+
+func (h *Handler) read(r *http.Request) answer {
+	content, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxQuestion))
+	if err != nil {
+		return h.refuse(r.Context(), &request{}, Malformed, fmt.Sprintf("what the daemon asks cannot be read: %v", err))
+	}
+	var asked request
+	if err := json.Unmarshal(content, &asked); err != nil {
+		return h.refuse(r.Context(), &request{}, Malformed, fmt.Sprintf("what the daemon asks is not what authorization plugins are asked: %v", err))
+	}
+	return h.authorize(r.Context(), &asked)
+}
+
+// refuse denies without a verdict about an image. The first line of the text says what is wrong.
+func (h *Handler) refuse(ctx context.Context, r *request, reason, text string) answer {
+	h.config.Refused(reason)
+	h.tell(ctx, slog.LevelWarn, "denied", r, reason, text)
+	return answer{Msg: clean(text)}
+}
+
+func (h *Handler) tell(ctx context.Context, level slog.Level, what string, r *request, reason, text string) {
+	h.config.Log.LogAttrs(ctx, level, "request", slog.String("outcome", what), slog.String("user", clip(r.User)),
+		slog.String("method", clip(r.RequestMethod)), slog.String("uri", cut(enforce.Plain(r.RequestURI), maxLine)),
+		slog.String("why", reason), slog.String("reason", clean(text)))
+}
