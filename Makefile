@@ -41,7 +41,7 @@ test: ## the tests of all packages, with the race detector where there is a C co
 
 e2e: build ## the stories, with real peers; installs Debian packages and builds peers where they are missing
 	@e2e/peers/install
-	ASSAY_E2E=$${ASSAY_E2E:-required} go test -tags e2e ./e2e/... -count 1 -v -timeout 20m -run '$(or $(RUN),.)'
+	ASSAY_E2E=$${ASSAY_E2E:-required} go test -tags e2e ./e2e/... -count 1 -v -timeout 40m -run '$(or $(RUN),.)'
 
 local-start: ## a cluster of one node, a registry and a Notary server on this machine; needs root
 	@e2e/peers/install
