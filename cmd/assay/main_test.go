@@ -18,7 +18,13 @@ import (
 	"github.com/assay-dev/assay/registry/registrytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(dockerChild) != "" {
+		serveDockerChild()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // result is what a command line left behind.
 type result struct {

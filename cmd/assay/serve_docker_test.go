@@ -292,11 +292,11 @@ func TestServeDockerReadsPoliciesAgain(t *testing.T) {
 	p.until("it is read again", func() bool { return p.pull("registry.example/app:1").Allow })
 }
 
-// TestServeDockerChild is a process of its own for the test below.
-func TestServeDockerChild(t *testing.T) {
-	if os.Getenv("ASSAY_TEST_CHILD") == "" {
-		t.Skip("it is run by another test")
-	}
+// dockerChild says that this process is the server of the test below, and no run of tests.
+const dockerChild = "ASSAY_TEST_CHILD"
+
+// serveDockerChild serves at the socket that it was passed, until it is killed.
+func serveDockerChild() {
 	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -312,8 +312,8 @@ func TestAUTHZ38_SocketOfSystemd(t *testing.T) {
 	file, err := l.File()
 	must(t, err)
 	defer file.Close()
-	child := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"`, os.Args[0], "-test.run", "^TestServeDockerChild$")
-	child.Env = append(os.Environ(), "ASSAY_TEST_CHILD=1", "ASSAY_STATE_DIR="+t.TempDir())
+	child := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0"`, os.Args[0])
+	child.Env = append(os.Environ(), dockerChild+"=1", "ASSAY_STATE_DIR="+t.TempDir())
 	child.ExtraFiles = []*os.File{file}
 	var log lines
 	child.Stderr = &log

@@ -172,7 +172,7 @@ type answer struct {
 type asked struct {
 	User           string            `json:",omitempty"`
 	RequestMethod  string            `json:",omitempty"`
-	RequestUri     string            `json:",omitempty"` //nolint:revive // the protocol's
+	RequestURI     string            `json:"RequestUri,omitempty"`
 	RequestBody    []byte            `json:",omitempty"`
 	RequestHeaders map[string]string `json:",omitempty"`
 }
@@ -211,11 +211,11 @@ func (p *plugin) call(ctx context.Context, path string, body any) (answer, *http
 }
 
 func post(uri string) asked {
-	return asked{RequestMethod: "POST", RequestUri: uri, RequestHeaders: map[string]string{"Content-Type": "text/plain", "Content-Length": "0"}}
+	return asked{RequestMethod: "POST", RequestURI: uri, RequestHeaders: map[string]string{"Content-Type": "text/plain", "Content-Length": "0"}}
 }
 
 func postJSON(uri, body string) asked {
-	return asked{RequestMethod: "POST", RequestUri: uri, RequestBody: []byte(body), RequestHeaders: map[string]string{"Content-Type": "application/json"}}
+	return asked{RequestMethod: "POST", RequestURI: uri, RequestBody: []byte(body), RequestHeaders: map[string]string{"Content-Type": "application/json"}}
 }
 
 func creates(name string) asked {
@@ -323,7 +323,7 @@ func TestAUTHZ1_Protocol(t *testing.T) {
 		t.Errorf("got %s as %s", got, resp.Header.Get("Content-Type"))
 	}
 	for name, told := range map[string]any{
-		"what was denied": asked{RequestMethod: "POST", RequestUri: "/nowhere"}, "no JSON": "{", "nothing": "", "much": strings.Repeat("x", 9<<20),
+		"what was denied": asked{RequestMethod: "POST", RequestURI: "/nowhere"}, "no JSON": "{", "nothing": "", "much": strings.Repeat("x", 9<<20),
 	} {
 		got, resp, err := p.call(t.Context(), "/AuthZPlugin.AuthZRes", told)
 		if err != nil || !got.Allow || resp.Header.Get("Content-Type") != docker.MediaType {
@@ -550,7 +550,7 @@ func TestAUTHZ19_FormBodies(t *testing.T) {
 		a := pulls(app, "1")
 		a.RequestHeaders = row.headers
 		p.want("pull, "+name, a, row.text)
-		a.RequestUri = "/v1.41/containers/web/start"
+		a.RequestURI = "/v1.41/containers/web/start"
 		p.want("start, "+name, a, row.text)
 	}
 	a := post("/images/create?fromSrc=-&repo=x")
@@ -615,7 +615,7 @@ func TestAUTHZ22_T49_NoVisibleBody(t *testing.T) {
 			"another type":   {"Content-Type": "text/plain", "Content-Length": "100"},
 			"no type":        {"Content-Length": "100"},
 		} {
-			p.want(uri+" "+name, asked{RequestMethod: "POST", RequestUri: uri, RequestHeaders: headers}, "no body was shown to Assay")
+			p.want(uri+" "+name, asked{RequestMethod: "POST", RequestURI: uri, RequestHeaders: headers}, "no body was shown to Assay")
 		}
 	}
 	if p.refused[docker.Malformed] != 20 {
@@ -632,7 +632,7 @@ func TestAUTHZ23_ShellCharacters(t *testing.T) {
 		p.want("create "+name, creates(name), "name of an image")
 		q := post("/images/create?fromImage=" + strings.NewReplacer("%", "%25", "&", "%26", " ", "%20", "#", "%23", ";", "%3B", "\n", "%0A").Replace(name) + "&tag=1")
 		if strings.Contains(name, ":") {
-			q.RequestUri = strings.TrimSuffix(q.RequestUri, "&tag=1")
+			q.RequestURI = strings.TrimSuffix(q.RequestURI, "&tag=1")
 		}
 		if got := p.ask(q); got.Allow || !strings.Contains(got.Msg, "image") {
 			t.Errorf("pull %q: got %+v", name, got)
@@ -650,17 +650,17 @@ func TestAUTHZ24_AUTHZ25_Switches(t *testing.T) {
 		"commit":      {post("/commit?container=web&repo=" + app + "&tag=1")},
 		"tag":         {post("/images/x/tag?repo=" + app + "&tag=1")},
 		"exec":        {postJSON("/containers/web/exec", `{}`), postJSON("/exec/1/start", `{}`)},
-		"archive":     {{RequestMethod: "PUT", RequestUri: "/containers/web/archive?path=/"}},
+		"archive":     {{RequestMethod: "PUT", RequestURI: "/containers/web/archive?path=/"}},
 		"pullAllTags": {pulls(app, "")},
 		"checkpoint":  {post("/containers/web/start?checkpoint=c"), post("/containers/web/start?checkpoint-dir=/tmp/c")},
 		"plugins": {
 			post("/plugins/pull?remote=x"), post("/plugins/create?name=x"), post("/plugins/assay/upgrade?remote=x"), postJSON("/plugins/assay/set", `["REGISTRY=x"]`),
-			post("/plugins/assay/disable?force=1"), post("/v1.41/plugins/assay:latest/disable"), {RequestMethod: "DELETE", RequestUri: "/plugins/assay?force=1"},
+			post("/plugins/assay/disable?force=1"), post("/v1.41/plugins/assay:latest/disable"), {RequestMethod: "DELETE", RequestURI: "/plugins/assay?force=1"},
 			post("/plugins/assay/enable"), post("/plugins/assay/push"),
 		},
 		"swarm": {
 			postJSON("/swarm/init", `{}`), postJSON("/swarm/join", `{}`), post("/swarm/leave"), postJSON("/swarm/update", `{}`), postJSON("/swarm/unlock", `{}`),
-			postJSON("/nodes/x/update", `{}`), {RequestMethod: "DELETE", RequestUri: "/nodes/x"},
+			postJSON("/nodes/x/update", `{}`), {RequestMethod: "DELETE", RequestURI: "/nodes/x"},
 		},
 	}
 	daemon := &host{containers: map[string]workload.DockerContainer{"web": {Image: config, Named: app + ":1"}}, images: map[string]workload.DockerImage{config.String(): {ID: config}}}
@@ -729,15 +729,15 @@ func TestAUTHZ27_T50_Spellings(t *testing.T) {
 func TestAUTHZ28_UnknownRoutes(t *testing.T) {
 	p := open(t, docker.Config{})
 	for _, a := range []asked{
-		post("/v1.41/containers/create/"), post("/v1.99/images/run"), {RequestMethod: "PATCH", RequestUri: "/containers/web"}, {RequestMethod: "get", RequestUri: "/info"},
-		{RequestMethod: "CONNECT", RequestUri: "/"}, {RequestMethod: "OPTIONS", RequestUri: "/info"},
+		post("/v1.41/containers/create/"), post("/v1.99/images/run"), {RequestMethod: "PATCH", RequestURI: "/containers/web"}, {RequestMethod: "get", RequestURI: "/info"},
+		{RequestMethod: "CONNECT", RequestURI: "/"}, {RequestMethod: "OPTIONS", RequestURI: "/info"},
 	} {
-		p.want(a.RequestMethod+" "+a.RequestUri, a, "no route of the engine that Assay knows")
+		p.want(a.RequestMethod+" "+a.RequestURI, a, "no route of the engine that Assay knows")
 	}
 	if p.refused[docker.UnknownRoute] != 6 || len(p.refused) != 1 {
 		t.Errorf("counted %v", p.refused)
 	}
-	p.want("no path", asked{RequestMethod: "POST", RequestUri: "x y"}, "cannot be read")
+	p.want("no path", asked{RequestMethod: "POST", RequestURI: "x y"}, "cannot be read")
 	p.want("an ordinary one", post("/containers/web/stop?t=1"), "")
 }
 
@@ -762,7 +762,7 @@ func TestAUTHZ29_ReadingNeverWaits(t *testing.T) {
 	p.want("one more", pulls(app, "1"), "too many")
 	for _, method := range []string{"GET", "HEAD"} {
 		for _, uri := range []string{"/_ping", "/v1.41/images/" + app + ":1/json", "/containers/json?all=1", "/v1.41/containers/web/attach/ws", "/nowhere", "%%%"} {
-			p.want(method+" "+uri, asked{RequestMethod: method, RequestUri: uri}, "")
+			p.want(method+" "+uri, asked{RequestMethod: method, RequestURI: uri}, "")
 		}
 	}
 	if daemon.asked != 0 {

@@ -49,7 +49,7 @@ func FuzzRequest(f *testing.F) {
 		if length != "" {
 			headers["Content-Length"] = length
 		}
-		content, err := json.Marshal(asked{RequestMethod: method, RequestUri: uri, RequestBody: []byte(body), RequestHeaders: headers})
+		content, err := json.Marshal(asked{RequestMethod: method, RequestURI: uri, RequestBody: []byte(body), RequestHeaders: headers})
 		if err != nil {
 			t.Skip()
 		}
