@@ -279,8 +279,11 @@ func (l *held) recorded(v *engine.Verdict) bool {
 	})
 }
 
-// withheld takes back a verdict that allows, as far as policies enforce.
+// withheld takes back a verdict that allows, as far as policies enforce. Authorities whose word was not needed have no part in it.
 func withheld(v engine.Verdict, outcome engine.Outcome, reason string) engine.Verdict {
+	if v.Outcome == engine.Allowed {
+		v.Authorities = slices.DeleteFunc(slices.Clone(v.Authorities), func(at engine.Attestation) bool { return at.Standing != engine.Proved })
+	}
 	v.Outcome, v.Reason = outcome, reason
 	v.Allowed = v.Allowed && !enforces(&v)
 	if v.Allowed {
