@@ -35,17 +35,20 @@ type Docker struct {
 
 // NewDocker makes a client for the unix socket of an engine. Nothing is asked yet.
 func NewDocker(socket string) *Docker {
-	dialer := &net.Dialer{Timeout: dockerTimeout}
+	d := &Docker{socket: socket}
 	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", socket)
-		},
+		DialContext:         d.dial,
 		MaxIdleConns:        16,
 		MaxIdleConnsPerHost: 16,
 		IdleConnTimeout:     time.Minute,
 		DisableCompression:  true,
 	}
-	return &Docker{socket: socket, client: &http.Client{Transport: transport, Timeout: dockerTimeout}}
+	d.client = &http.Client{Transport: transport, Timeout: dockerTimeout}
+	return d
+}
+
+func (d *Docker) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: dockerTimeout}).DialContext(ctx, "unix", d.socket)
 }
 
 // Close lets go of idle connections.
@@ -102,9 +105,12 @@ type DockerContainer struct {
 	Image  image.Digest // the ID of its image, which stays the same as long as the container exists
 	Named  string       // how its image was called when it was made
 	Mounts []string     // names of images whose files are mounted into it
+
+	// Shadows says that the name which was asked for is also the beginning of another container's ID: without this one, the name stands for that.
+	Shadows bool
 }
 
-// Container returns the container behind a name or an ID. ErrAbsent: there is none.
+// Container returns the container behind a name or an ID, as the engine would take it to start one. ErrAbsent: there is none.
 func (d *Docker) Container(ctx context.Context, name string) (DockerContainer, error) {
 	var answer struct {
 		ID         string `json:"Id"`
@@ -128,7 +134,24 @@ func (d *Docker) Container(ctx context.Context, name string) (DockerContainer, e
 			c.Mounts = append(c.Mounts, m.Source)
 		}
 	}
-	return c, nil
+	c.Shadows, err = d.shadows(ctx, name, c.ID)
+	return c, err
+}
+
+// shadows reports whether a name of the container with an ID is the beginning of another one's ID.
+func (d *Docker) shadows(ctx context.Context, name, id string) (bool, error) {
+	if strings.Trim(name, "0123456789abcdef") != "" || strings.HasPrefix(id, name) {
+		return false, nil
+	}
+	filters, err := json.Marshal(map[string][]string{"id": {name}})
+	if err != nil {
+		return false, err
+	}
+	var others []struct{}
+	if err := d.read(ctx, "/containers/json", url.Values{"all": {"1"}, "filters": {string(filters)}}, &others); err != nil {
+		return false, fmt.Errorf("containers whose ID begins with %s: %w", name, err)
+	}
+	return len(others) > 0, nil
 }
 
 // DockerEngine is what an engine says of itself.
@@ -143,7 +166,7 @@ func (d *Docker) Engine(ctx context.Context) (DockerEngine, error) {
 		ServerVersion string
 		DriverStatus  [][]string
 	}
-	if err := d.read(ctx, "/info", &answer); err != nil {
+	if err := d.read(ctx, "/info", nil, &answer); err != nil {
 		return DockerEngine{}, fmt.Errorf("docker engine: %w", err)
 	}
 	e := DockerEngine{Version: answer.ServerVersion}
@@ -160,7 +183,7 @@ func (d *Docker) get(ctx context.Context, kind, name string, into any) error {
 	if !plain(name) {
 		return errors.New("no name that an engine could know")
 	}
-	return d.read(ctx, "/"+kind+"/"+name+"/json", into)
+	return d.read(ctx, "/"+kind+"/"+name+"/json", nil, into)
 }
 
 // plain reports whether a name stands for itself in a path.
@@ -184,8 +207,8 @@ func strange(r rune) bool {
 	return true
 }
 
-func (d *Docker) read(ctx context.Context, path string, into any) error {
-	u := url.URL{Scheme: "http", Host: "docker", Path: path}
+func (d *Docker) read(ctx context.Context, path string, query url.Values, into any) error {
+	u := url.URL{Scheme: "http", Host: "docker", Path: path, RawQuery: query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func (d *Docker) Health(ctx context.Context) (DockerHealth, error) {
 		LiveRestoreEnabled bool
 		Plugins            struct{ Authorization []string }
 	}
-	if err := d.read(ctx, "/info", &answer); err != nil {
+	if err := d.read(ctx, "/info", nil, &answer); err != nil {
 		return DockerHealth{}, fmt.Errorf("docker engine: %w", err)
 	}
 	return DockerHealth{Version: answer.ServerVersion, Plugins: answer.Plugins.Authorization, LiveRestore: answer.LiveRestoreEnabled}, nil
@@ -64,6 +64,31 @@ func (d *Docker) Refusal(ctx context.Context, image string) (DockerRefusal, erro
 		return DockerRefusal{}, errors.Join(ErrNotRefused, d.remove(ctx, answer))
 	}
 	return DockerRefusal{}, fmt.Errorf("container of %s: %s: %d %s", image, d.socket, status, text)
+}
+
+// unaskedCall is a call of a service that no engine has.
+const unaskedCall = "http://docker/assay.dev.Canary/Ask"
+
+// Unasked reports whether the engine answers gRPC over HTTP/2 at its socket without asking authorization plugins. Newer ones do: whoever may use
+// the socket builds with BuildKit then, whatever plugins say. The call is of a service that does not exist.
+func (d *Docker) Unasked(ctx context.Context) (bool, error) {
+	transport := &http.Transport{DialContext: d.dial, Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, unaskedCall, http.NoBody)
+	if err != nil {
+		return false, err
+	}
+	req.Header.Set("Content-Type", "application/grpc")
+	resp, err := (&http.Client{Transport: transport, Timeout: dockerTimeout}).Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, fmt.Errorf("%s: %w", d.socket, ctx.Err())
+		}
+		return false, nil // an engine that knows no HTTP/2 there ends the connection; that it answers at all is asked elsewhere
+	}
+	defer resp.Body.Close()
+	return strings.HasPrefix(resp.Header.Get("Content-Type"), "application/grpc"), nil
 }
 
 // remove removes the container that the engine has just made.

@@ -1,6 +1,7 @@
 package workload_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -126,5 +127,40 @@ func TestAUTHZ35_Flaws(t *testing.T) {
 		if _, err := workload.DockerFlaws(version); err == nil {
 			t.Errorf("%q is taken for a release", version)
 		}
+	}
+}
+
+// An engine that answers gRPC over HTTP/2 asks no plugin; others answer as they do, or not at all.
+func TestAUTHZ24_BuildsThatNobodyIsAskedAbout(t *testing.T) {
+	for name, row := range map[string]struct {
+		http2 bool
+		kind  string
+		want  bool
+	}{
+		"gRPC": {true, "application/grpc", true}, "a plugin's denial": {true, "application/json", false}, "HTTP/1 only": {false, "application/grpc", false},
+	} {
+		l, err := net.Listen("unix", filepath.Join(t.TempDir(), "docker.sock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		protocols := new(http.Protocols)
+		protocols.SetHTTP1(true)
+		protocols.SetUnencryptedHTTP2(row.http2)
+		s := &httptest.Server{Listener: l, Config: &http.Server{Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", row.kind)
+			w.WriteHeader(http.StatusForbidden)
+		})}}
+		s.Start()
+		d := workload.NewDocker(l.Addr().String())
+		if got, err := d.Unasked(t.Context()); err != nil || got != row.want {
+			t.Errorf("%s: got %v, %v", name, got, err)
+		}
+		d.Close()
+		s.Close()
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := workload.NewDocker("none").Unasked(ended); err == nil || got {
+		t.Errorf("got %v, %v", got, err)
 	}
 }

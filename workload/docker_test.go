@@ -79,6 +79,25 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// A name that is also the beginning of another container's ID says so.
+func TestAUTHZ16_NamesThatAreBeginningsOfIDs(t *testing.T) {
+	const web = `{"Id":"abc123","Name":"/db","Image":"`
+	for name, row := range map[string]struct {
+		list string
+		want bool
+		text string // of an error
+	}{
+		"db": {list: `[{"Id":"db4711"}]`, want: true}, "ab": {list: `[{"Id":"ab4711"}]`}, "web": {list: `[{"Id":"db4711"}]`},
+		"d0": {list: `[]`}, "dd": {list: `500 {"message":"on fire"}`, text: "on fire"}, "de": {list: `{}`, text: "cannot unmarshal"},
+	} {
+		d := engine(t, map[string]string{"/containers/" + name + "/json": web + config.String() + `"}`, "/containers/json": row.list})
+		got, err := d.Container(t.Context(), name)
+		if got.Shadows != row.want || (err != nil) != (row.text != "") || err != nil && !strings.Contains(err.Error(), row.text) {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
 // A name never leads to another path of the engine.
 func TestNamesStayNames(t *testing.T) {
 	d := engine(t, map[string]string{"/info": `{}`, "/containers/x/json": `{}`, "/images/json": `{}`})

@@ -19,8 +19,8 @@ const defaultCanary = "assay.invalid/signed-by-nobody:1"
 
 const doctorDockerHelp = `Ask a Docker engine whether it is guarded: its version and the known flaws by
 which requests pass authorization plugins, which plugins it asks and in which
-order, whether containers go on without it, and whether a plugin refuses an image
-that nobody vouched for. To see that, it is asked to make a container of the
+order, whether containers go on without it, whether builds pass them, and whether
+a plugin refuses an image that nobody vouched for. To see that, it is asked to make a container of the
 image; nothing is started, and nothing is left.
 
 Exit codes: 0 if the image is refused, also beside warnings; 1 if it is not, or
@@ -60,8 +60,25 @@ func examine(ctx context.Context, engine *workload.Docker, plugin, canary string
 		return []finding{{about: "engine", state: unknown, text: err.Error(),
 			hint: "--docker-socket names the engine's socket; if the engine runs and a plugin is down, docs/start/docker.md has the way back"}}
 	}
-	return append(engineFindings(health), pluginFinding(health, plugin), canaryFinding(ctx, engine, plugin, canary))
+	all := append(engineFindings(health), pluginFinding(health, plugin), canaryFinding(ctx, engine, plugin, canary))
+	return append(all, buildFinding(ctx, engine)...)
 }
+
+// buildFinding says whether builds can pass all plugins.
+func buildFinding(ctx context.Context, engine *workload.Docker) []finding {
+	unasked, err := engine.Unasked(ctx)
+	switch {
+	case err != nil:
+		return []finding{{about: "builds", state: unknown, text: err.Error()}}
+	case unasked:
+		return []finding{{about: "builds", state: doubtful, text: unaskedText,
+			hint: "what a build made is decided about before it runs; to stop builds themselves, keep their users from the engine's socket"}}
+	}
+	return nil
+}
+
+// unaskedText is what is said of an engine that lets builds pass its plugins.
+const unaskedText = "the engine answers gRPC over HTTP/2 without asking authorization plugins: whoever may use its socket can build, and a build runs commands in any image"
 
 func engineFindings(h workload.DockerHealth) []finding {
 	var all []finding

@@ -11,18 +11,25 @@ import (
 )
 
 // guardedEngine is a Docker engine, as far as doctor looks at it.
-func guardedEngine(t *testing.T, info string, status int, answer string) (socket string) {
+func guardedEngine(t *testing.T, info string, status int, answer string, unasked bool) (socket string) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "docker.sock")
 	l, err := net.Listen("unix", socket)
 	must(t, err)
-	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(unasked)
+	s := &httptest.Server{Listener: l, Config: &http.Server{Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method + " " + r.URL.Path {
 		case "GET /info":
 			fmt.Fprint(w, info)
 		case "POST /containers/create":
 			w.WriteHeader(status)
 			fmt.Fprintf(w, `{"message":%q}`, answer)
+		case "POST /assay.dev.Canary/Ask": // gRPC
+			w.Header().Set("Content-Type", "application/grpc")
+		case "PRI *": // one that speaks HTTP/1 only is asked in HTTP/2
+			w.WriteHeader(http.StatusNotFound)
 		default:
 			t.Errorf("asked %s %s", r.Method, r.URL)
 		}
@@ -46,6 +53,7 @@ func TestAUTHZ35_DoctorDocker(t *testing.T) {
 		status  int
 		answer  string
 		flags   []string
+		unasked bool // gRPC over HTTP/2
 		exit    int
 		want    []string
 		not     []string
@@ -57,6 +65,8 @@ func TestAUTHZ35_DoctorDocker(t *testing.T) {
 			want: []string{"warning        engine", "CVE-2024-41110", "CVE-2026-34040", "hint: CVE-2026-34040 is mended in 25.0.16, 29.3.1"}},
 		{name: "an unknown engine", version: "dev", plugins: `"assay"`, status: 403, answer: "authorization denied by plugin assay: no", exit: exitAllowed,
 			want: []string{`"dev" is no release`}},
+		{name: "builds pass", version: "29.3.1", plugins: `"assay:x86_64"`, status: 403, answer: denied, unasked: true, exit: exitAllowed,
+			want: []string{"warning        builds", "without asking authorization plugins", "hint: what a build made"}},
 		{name: "live-restore", version: "29.3.1", live: true, plugins: `"assay:x86_64"`, status: 403, answer: denied, exit: exitAllowed, want: []string{"warning        live-restore"}},
 		{name: "no plugin", version: "29.3.1", status: 404, answer: absent, exit: exitDenied,
 			want: []string{"WRONG          plugins      the engine asks no authorization plugin", "WRONG          canary", "daemon.json"}},
@@ -73,7 +83,7 @@ func TestAUTHZ35_DoctorDocker(t *testing.T) {
 			want: []string{"could not tell canary", "connection refused"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			socket := guardedEngine(t, fmt.Sprintf(info, row.version, row.live, row.plugins), row.status, row.answer)
+			socket := guardedEngine(t, fmt.Sprintf(info, row.version, row.live, row.plugins), row.status, row.answer, row.unasked)
 			got := runAssay(t, "", append([]string{"doctor", "docker", "--docker-socket", socket}, row.flags...)...)
 			if got.code != row.exit {
 				t.Errorf("got exit %d, want %d", got.code, row.exit)

@@ -192,6 +192,9 @@ func (s *server) askEngine(ctx context.Context, daemon *workload.Docker) {
 	for {
 		if health, err := daemon.Health(ctx); err == nil {
 			s.tellFlaws(health.Version)
+			if unasked, err := daemon.Unasked(ctx); err == nil && unasked {
+				s.log.Warn("engine", "version", enforce.Plain(health.Version), "warning", unaskedText)
+			}
 			return
 		}
 		select {

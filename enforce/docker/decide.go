@@ -33,7 +33,7 @@ func (h *Handler) authorize(ctx context.Context, r *request) answer {
 		return answer{Allow: true}
 	case switched:
 		return h.bySwitch(ctx, c, c.route.by)
-	case create, start, pull, service:
+	case create, start, rename, pull, service:
 		return h.images(ctx, c)
 	}
 	return h.refuse(ctx, r, UnknownRoute, fmt.Sprintf(
@@ -93,15 +93,49 @@ func (h *Handler) images(ctx context.Context, c *call) answer {
 			return a
 		}
 	}
+	if name, holds := q.holds(); holds {
+		return h.holding(ctx, c, name, q.gives != "", func() answer { return h.decide(ctx, c, q) })
+	}
 	return h.decide(ctx, c, q)
+}
+
+// holds returns the name of a container that must not change hands before the daemon has obeyed. A whole ID cannot.
+func (q *question) holds() (name string, holds bool) {
+	switch {
+	case q.gives != "":
+		return q.gives, true
+	case q.container != "":
+		return called(q.container), !wholeID(q.container)
+	}
+	return "", false
+}
+
+// holding decides about a request while what a name stands for stays the same. The claim ends when the daemon tells that it has obeyed, or here if it
+// must not.
+func (h *Handler) holding(ctx context.Context, c *call, name string, gives bool, decide func() answer) (a answer) {
+	if !h.names.begin(name, c.id(), gives) {
+		return h.refuse(ctx, c.request, NameMoves, fmt.Sprintf(
+			"could not tell: a container is being started as %s, and another is being called so\nnext: try again, or name the container by its ID", clip(name)))
+	}
+	defer func() {
+		if a.Allow {
+			h.names.allow(c.id())
+		} else {
+			h.names.end(c.id())
+		}
+	}()
+	return decide()
 }
 
 // decide has every image decided about, and answers.
 func (h *Handler) decide(ctx context.Context, c *call, q *question) answer {
 	var verdicts []engine.Verdict
-	if q.container != "" {
+	switch {
+	case c.route.class == rename:
+		return answer{Allow: true}
+	case q.container != "":
 		verdicts = h.started(ctx, c, q)
-	} else {
+	default:
 		verdicts = h.ask(ctx, c, q, h.named(q), q.images)
 	}
 	if enforce.OfAll(verdicts) == enforce.Yes {
@@ -148,13 +182,17 @@ func (h *Handler) started(ctx context.Context, c *call, q *question) []engine.Ve
 	looking, cancel := context.WithTimeout(ctx, limit)
 	found, err := h.config.Daemon.Container(looking, q.container)
 	cancel()
-	if err != nil {
+	text := ambiguous(q.container, &found)
+	if err != nil || text != "" {
 		return h.ask(ctx, c, q, func(enforce.Decider) enforce.Decider {
 			return decider(func(_ context.Context, req engine.Request) engine.Verdict {
-				if errors.Is(err, workload.ErrAbsent) {
+				switch {
+				case errors.Is(err, workload.ErrAbsent):
 					return denied(req, "No such container: %s", q.container)
+				case err != nil:
+					return undecided(req, err)
 				}
-				return undecided(req, err)
+				return denied(req, "%s", text)
 			})
 		}, []string{q.container})
 	}
@@ -178,7 +216,28 @@ func (h *Handler) started(ctx context.Context, c *call, q *question) []engine.Ve
 	if len(found.Mounts) == 0 {
 		return verdicts
 	}
-	return append(verdicts, h.ask(ctx, c, q, h.onHost(h.config.Daemon.Image), found.Mounts)...)
+	return append(verdicts, h.ask(ctx, c, q, func(next enforce.Decider) enforce.Decider {
+		return decider(func(ctx context.Context, req engine.Request) engine.Verdict {
+			if err := fixed(req.Image); err != nil {
+				return denied(req, "%v", err)
+			}
+			return h.onHost(h.config.Daemon.Image)(next).Decide(ctx, req)
+		})
+	}, found.Mounts)...)
+}
+
+// ambiguous says why what was asked for could stand for another container than the one that was found, by the time that the daemon looks; "" if it
+// cannot. That no container gets its name meanwhile is seen to; that the found one loses it is not, and it may remove itself.
+func ambiguous(asked string, found *workload.DockerContainer) string {
+	switch {
+	case found.ID == asked:
+		return ""
+	case wholeID(asked), found.Shadows:
+		return "the name of one container, and the ID of another or its beginning; name it by its own whole ID, " + found.ID
+	case called(asked) != found.Name && !strings.HasPrefix(found.ID, asked):
+		return "another name of the container " + found.Name + ", as links give them; name it by its own, or by its ID"
+	}
+	return ""
 }
 
 // words tells a person why a request was refused.

@@ -41,6 +41,7 @@ const (
 	SwitchedOff  = "route-denied"
 	UnknownRoute = "unknown-route"
 	Malformed    = "malformed"
+	NameMoves    = "name-moves"
 	Overloaded   = "overloaded"
 	Broken       = "bug"
 )
@@ -79,6 +80,7 @@ type Handler struct {
 	actions  map[string]Action
 	engine   *engineKind
 	deciding chan struct{}
+	names    *names
 	mux      *http.ServeMux
 }
 
@@ -107,11 +109,11 @@ func New(c Config) (*Handler, error) {
 	}
 	h := &Handler{
 		config: c, actions: actions, engine: &engineKind{daemon: c.Daemon, now: c.Now},
-		deciding: make(chan struct{}, maxDeciding), mux: http.NewServeMux(),
+		deciding: make(chan struct{}, maxDeciding), names: &names{now: c.Now}, mux: http.NewServeMux(),
 	}
 	h.mux.HandleFunc("POST /Plugin.Activate", activate)
 	h.mux.HandleFunc("POST /AuthZPlugin.AuthZReq", h.before)
-	h.mux.HandleFunc("POST /AuthZPlugin.AuthZRes", after)
+	h.mux.HandleFunc("POST /AuthZPlugin.AuthZRes", h.after)
 	return h, nil
 }
 
@@ -134,9 +136,16 @@ func activate(w http.ResponseWriter, _ *http.Request) {
 	write(w, map[string][]string{"Implements": {"authz"}})
 }
 
-// after is told what the daemon answered, which is nobody's business here.
-func after(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxTold)) // so that the connection can be used again
+// after is told that the daemon has obeyed. What it answered is nobody's business here.
+func (h *Handler) after(w http.ResponseWriter, r *http.Request) {
+	told := io.LimitReader(r.Body, maxTold)
+	if !h.names.none() {
+		var done request
+		if err := json.NewDecoder(told).Decode(&done); err == nil {
+			h.names.end(done.id())
+		}
+	}
+	_, _ = io.Copy(io.Discard, told) // so that the connection can be used again
 	write(w, answer{Allow: true})
 }
 

@@ -286,7 +286,7 @@ func (a *anything) Image(context.Context, string) (workload.DockerImage, error) 
 }
 
 func (a *anything) Container(_ context.Context, name string) (workload.DockerContainer, error) {
-	return workload.DockerContainer{ID: "c1", Name: "web", Image: config, Named: name}, nil
+	return workload.DockerContainer{ID: "c1", Name: name, Image: config, Named: name}, nil
 }
 
 func TestSuiteOnTheHost(t *testing.T) {
@@ -474,23 +474,26 @@ func TestT30_OnlyTheChild(t *testing.T) {
 }
 
 func TestAUTHZ16_ComparedAgainAtStart(t *testing.T) {
+	data := "registry.example/data@" + foreign.String()
 	h := &host{
 		images: map[string]workload.DockerImage{
 			app + ":1": {ID: config}, config.String(): {ID: config}, foreign.String(): {ID: foreign},
-			"registry.example/data:1": {ID: foreign},
+			data: {ID: foreign}, app + "@" + index.String(): {ID: config},
 		},
 		containers: map[string]workload.DockerContainer{
 			"web":    {ID: "c1", Name: "web", Image: config, Named: app + ":1"},
 			"moved":  {ID: "c2", Name: "moved", Image: foreign, Named: app + ":1"}, // the name meant another image for a moment
 			"bare":   {ID: "c3", Name: "bare", Image: older, Named: app + ":1"},    // its image was removed
-			"mounts": {ID: "c4", Name: "mounts", Image: config, Named: app + ":1", Mounts: []string{"registry.example/data:1"}},
-			"same":   {ID: "c5", Name: "same", Image: foreign, Named: app + ":1", Mounts: []string{app + ":1"}},
+			"mounts": {ID: "c4", Name: "mounts", Image: config, Named: app + ":1", Mounts: []string{data}},
+			"same":   {ID: "c5", Name: "same", Image: foreign, Named: app + ":1", Mounts: []string{app + "@" + index.String()}},
+			"files":  {ID: "c7", Name: "files", Image: config, Named: app + ":1", Mounts: []string{app + "@" + index.String()}},
+			"tagged": {ID: "c8", Name: "tagged", Image: config, Named: app + ":1", Mounts: []string{app + ":1"}}, // who knows what it meant
 			"byid":   {ID: "c6", Name: "byid", Image: foreign, Named: foreign.Hex()[:12]},
 		},
 	}
 	p := open(t, docker.Config{Daemon: h})
 	for name, text := range map[string]string{
-		"web": "", "moved": "its content is another", "bare": "its content is another", "mounts": "ci does not vouch", "same": "its content is another",
+		"web": "", "moved": "its content is another", "bare": "its content is another", "mounts": "ci does not vouch", "same": "its content is another", "files": "", "tagged": "names its image by digest",
 		"byid": "has no name", "gone": "No such container: gone",
 	} {
 		for _, verb := range []string{"start", "restart"} {
@@ -533,7 +536,7 @@ func TestAUTHZ18_TwoPlaces(t *testing.T) {
 }
 
 func TestAUTHZ19_FormBodies(t *testing.T) {
-	p := open(t, docker.Config{Daemon: &host{containers: map[string]workload.DockerContainer{"web": {Image: config, Named: app + ":1"}}, images: map[string]workload.DockerImage{config.String(): {ID: config}}}})
+	p := open(t, docker.Config{Daemon: &host{containers: map[string]workload.DockerContainer{"web": {Name: "web", Image: config, Named: app + ":1"}}, images: map[string]workload.DockerImage{config.String(): {ID: config}}}})
 	for name, row := range map[string]struct {
 		headers map[string]string
 		text    string
@@ -663,7 +666,7 @@ func TestAUTHZ24_AUTHZ25_Switches(t *testing.T) {
 			postJSON("/nodes/x/update", `{}`), {RequestMethod: "DELETE", RequestURI: "/nodes/x"},
 		},
 	}
-	daemon := &host{containers: map[string]workload.DockerContainer{"web": {Image: config, Named: app + ":1"}}, images: map[string]workload.DockerImage{config.String(): {ID: config}}}
+	daemon := &host{containers: map[string]workload.DockerContainer{"web": {Name: "web", Image: config, Named: app + ":1"}}, images: map[string]workload.DockerImage{config.String(): {ID: config}}}
 	for _, s := range docker.Switches() {
 		if len(rows[s.Name]) == 0 {
 			t.Errorf("no request for the switch %s", s.Name)
@@ -1006,15 +1009,23 @@ func TestDaemonThatDoesNotAnswer(t *testing.T) {
 }
 
 func TestImageMounts(t *testing.T) {
-	daemon := &host{images: map[string]workload.DockerImage{app + ":1": {ID: config}, app + ":2": {ID: foreign}}}
+	good, bad := app+"@"+index.String(), app+"@"+foreign.String()
+	daemon := &host{images: map[string]workload.DockerImage{
+		app + ":1": {ID: config}, good: {ID: config}, bad: {ID: foreign}, config.String(): {ID: config, Names: []string{app + ":1"}},
+	}}
 	p := open(t, docker.Config{Daemon: daemon})
 	with := func(mounts string) asked {
 		return postJSON("/v1.48/containers/create", `{"Image":"`+app+`:1","HostConfig":{"Mounts":[`+mounts+`]}}`)
 	}
 	p.want("of files", with(`{"Type":"bind","Source":"/tmp"}`), "")
-	p.want("of a vouched image", with(`{"Type":"image","Source":"`+app+`:1"}`), "")
-	p.want("of another", with(`{"Type":"image","Source":"`+app+`:2"}`), "ci does not vouch")
-	p.want("at the top", postJSON("/containers/create", `{"Image":"`+app+`:1","Mounts":[{"Type":"image","Source":"`+app+`:2"}]}`), "ci does not vouch")
+	p.want("of a vouched image", with(`{"Type":"image","Source":"`+good+`"}`), "")
+	p.want("by its ID", with(`{"Type":"image","Source":"`+config.String()+`"}`), "")
+	p.want("of another", with(`{"Type":"image","Source":"`+bad+`"}`), "ci does not vouch")
+	p.want("at the top", postJSON("/containers/create", `{"Image":"`+app+`:1","Mounts":[{"Type":"image","Source":"`+bad+`"}]}`), "ci does not vouch")
+	// What is mounted stays as it was when the container was made, and the daemon does not say what that was.
+	for _, name := range []string{app + ":1", app, config.Hex()[:12], "sha256:" + config.Hex()[:12]} {
+		p.want(name, with(`{"Type":"image","Source":"`+name+`"}`), "names its image by digest")
+	}
 }
 
 func TestNew(t *testing.T) {

@@ -17,6 +17,7 @@ var classWords = map[class]string{
 	ordinary: "allowed: names no image, and makes none run",
 	create:   "decided: the content of the image, and of those mounted into it",
 	start:    "decided again: the content of the container's image",
+	rename:   "allowed, unless a container is being started by the name",
 	pull:     "decided: the reference. An import, by the switch `import`; without a tag, by `pullAllTags`",
 	service:  "decided: the digest, which the request must carry",
 }

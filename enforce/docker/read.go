@@ -23,7 +23,8 @@ type question struct {
 	name      string // of the container or service; "" if it has none
 	images    []string
 	platform  string // that was asked for
-	container string // that is to be started
+	container string // that is to be started or renamed
+	gives     string // name that a container gets
 	all       bool   // all tags of a repository
 	imports   bool   // no image is named: one is made of an archive
 }
@@ -90,6 +91,8 @@ func (c *call) question() (*question, error) {
 		return c.create()
 	case start:
 		return c.start()
+	case rename:
+		return c.rename()
 	case pull:
 		return c.pull()
 	case service:
@@ -179,8 +182,50 @@ func (c *call) create() (*question, error) {
 		return nil, err
 	}
 	q := &question{operation: "create", kind: "container", name: c.query.Get("name"), platform: c.query.Get("platform")}
-	q.images = append([]string{body.Image}, mounted(append(body.HostConfig.Mounts, body.Mounts...))...)
-	return q, readable(q.images)
+	mounts := mounted(append(body.HostConfig.Mounts, body.Mounts...))
+	for _, name := range mounts {
+		if err := fixed(name); err != nil {
+			return nil, err
+		}
+	}
+	q.images = append([]string{body.Image}, mounts...)
+	if err := readable(q.images); err != nil {
+		return nil, err
+	}
+	q.gives = called(q.name)
+	return q, nameable(q.gives)
+}
+
+// fixed refuses the name of an image that can mean another one later: the daemon mounts what it means when the container is made, and does not
+// say what that was.
+func fixed(name string) error {
+	if strings.Contains(name, "@") || wholeID(strings.TrimPrefix(name, "sha256:")) {
+		return nil
+	}
+	return odd("%s: a mount names its image by digest, because nobody can tell later what a tag meant; write %s@sha256:…", clip(name), clip(name))
+}
+
+// nameable refuses names of containers that could be taken for the ID of another one.
+func nameable(name string) error {
+	switch {
+	case len(name) > maxNameLength:
+		return odd("the name of a container has %d bytes, at most %d are read", len(name), maxNameLength)
+	case wholeID(name):
+		return odd("a container that is called like an ID")
+	}
+	return nil
+}
+
+// rename reads POST /containers/{id}/rename.
+func (c *call) rename() (*question, error) {
+	if err := c.parameters("name"); err != nil {
+		return nil, err
+	}
+	q := &question{operation: "rename", kind: "container", name: c.name, container: c.name, gives: called(c.query.Get("name"))}
+	if err := nameable(q.gives); err != nil {
+		return nil, err
+	}
+	return q, c.bodiless()
 }
 
 // start reads POST /containers/{id}/start and restart.
@@ -313,8 +358,11 @@ func identifies(name string) bool {
 	if value, ok := strings.CutPrefix(name, "sha256:"); ok {
 		return value != "" && len(value) <= 64 && hexadecimal(value)
 	}
-	return len(name) == 64 && hexadecimal(name)
+	return wholeID(name)
 }
+
+// wholeID reports whether a text is an ID of an image or a container without its algorithm, rather than the beginning of one.
+func wholeID(text string) bool { return len(text) == 64 && hexadecimal(text) }
 
 func hexadecimal(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 

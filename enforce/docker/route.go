@@ -88,6 +88,7 @@ const (
 	switched       // by the switch that the route names
 	create         // a container of an image
 	start          // a container whose image is fixed
+	rename         // a container
 	pull           // or import
 	service        // of a swarm, which pulls by itself
 )
@@ -120,7 +121,7 @@ var routes = []route{
 	{"POST", "/containers/{id}/exec", switched, "exec"},
 	{"POST", "/containers/{id}/kill", ordinary, ""},
 	{"POST", "/containers/{id}/pause", ordinary, ""},
-	{"POST", "/containers/{id}/rename", ordinary, ""},
+	{"POST", "/containers/{id}/rename", rename, ""},
 	{"POST", "/containers/{id}/resize", ordinary, ""},
 	{"POST", "/containers/{id}/restart", start, ""},
 	{"POST", "/containers/{id}/start", start, ""},
