@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/assay-dev/assay/policy"
 )
 
 // content puts into a verdict which bytes may run, and what it rests on.
 func (q *question) content(v *Verdict, req Request) {
-	if now := q.plan.basis(req.Request); now == q.basis { // else nobody knows which trust material was used
+	if now := q.plan.basis(req.Request, q.now); now == q.basis { // else nobody knows which trust material was used
 		v.Basis = now
 	}
 	if !v.Allowed || v.Outcome != Allowed {
@@ -44,14 +45,15 @@ func (q *question) last(opinions []opinion) {
 
 // Basis returns what Verdict.Basis is for a request of which nobody could tell in time: it asks nobody. It is empty where it cannot be told
 // what a verdict would rest on.
-func (e *Engine) Basis(req policy.Request) string { return e.plan.Load().basis(req) }
+func (e *Engine) Basis(req policy.Request) string { return e.plan.Load().basis(req, e.config.Now()) }
 
 // basisForm begins each basis, so that another form of it never equals this one.
 const basisForm = "assay basis 1\n"
 
 // basis hashes the policies in scope, whole, and the versions of the trust material of all their authorities: which of them a verdict
-// rests on can hang on what a tag stands for, and that is not known while nobody can be asked. Revocations are a part of the policies.
-func (p *plan) basis(req policy.Request) string {
+// rests on can hang on what a tag stands for, and that is not known while nobody can be asked. Revocations are a part of the policies. Trust material that is too old to be used at now
+// is nothing to rest on.
+func (p *plan) basis(req policy.Request, now time.Time) string {
 	var lines []string
 	for _, one := range p.policies {
 		switch {
@@ -62,7 +64,11 @@ func (p *plan) basis(req policy.Request) string {
 		}
 		line := fmt.Sprintf("%d:%s %s", len(one.Name), one.Name, one.hash)
 		for _, name := range slices.Sorted(maps.Keys(one.authorities)) {
-			if a := one.authorities[name]; a.versioned != nil {
+			a := one.authorities[name]
+			if a.lapsing != nil && a.lapsing.Lapsed(now) {
+				return ""
+			}
+			if a.versioned != nil {
 				version := a.versioned.Version()
 				line += fmt.Sprintf(" %s=%d:%s", name, len(version), version)
 			}

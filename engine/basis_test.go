@@ -45,8 +45,38 @@ func (f ending) Check(ref image.Ref, _ trust.Evidence, _ time.Time) ([]trust.Pro
 	}, nil
 }
 
+// lapsing is the same with trust material that can be used up to a time.
+type lapsing struct {
+	ending
+	until time.Time
+}
+
+func (f lapsing) New(s trust.Section) (trust.Authority, error) {
+	var into script
+	return f, s.Decode(&into)
+}
+func (f lapsing) Lapsed(now time.Time) bool { return now.After(f.until) }
+
+// A verdict of which nobody could tell does not rest on trust material that must not be used: what was decided before is not compared.
+func TestT28_NothingRestsOnMaterialThatIsTooOld(t *testing.T) {
+	now := time.Now()
+	w, ref := basisWorld(t, lapsing{ending{ends: now.Add(1000 * time.Hour), version: &atomic.Int64{}}, now.Add(24 * time.Hour)}, "require: a")
+	w.clock.t = now
+	fresh := w.content(ref.String(), "").Basis
+	if fresh == "" || w.engine.Basis(policy.Request{Point: "cli"}) != fresh {
+		t.Errorf("got %q", fresh)
+	}
+	w.clock.t = now.Add(25 * time.Hour)
+	if got := w.content(ref.String(), "").Basis; got != "" {
+		t.Errorf("got %q", got)
+	}
+	if got := w.engine.Basis(policy.Request{Point: "cli"}); got != "" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // basisWorld is a world with an image that is allowed by a proof that ends.
-func basisWorld(t *testing.T, f ending, rule string) (*world, image.Ref) {
+func basisWorld(t *testing.T, f trust.Format, rule string) (*world, image.Ref) {
 	w := newWorld(t)
 	ref := w.image("app/api", "1", "a")
 	data := []byte(strings.ReplaceAll("apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: p}\nspec:\n"+

@@ -207,7 +207,7 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	q.parent = trust.WithLogins(ctx, q.logins)
 	defer q.end()
 	if req.Content {
-		q.basis = q.plan.basis(req.Request)
+		q.basis = q.plan.basis(req.Request, q.now)
 	}
 	v = q.decide(q.plan, req)
 	if req.Content {

@@ -47,6 +47,7 @@ type authority struct {
 	warner       trust.Warner     // nil: it has no warnings
 	servers      []string         // that are asked beside the registry of an image
 	aging        trust.Aging      // nil: nothing of it is fetched
+	lapsing      trust.Lapsing    // nil: it can be used at any age
 }
 
 func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *authority {
@@ -60,6 +61,7 @@ func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *author
 		one.servers = l.Servers()
 	}
 	one.aging, _ = made.(trust.Aging)
+	one.lapsing, _ = made.(trust.Lapsing)
 	return one
 }
 

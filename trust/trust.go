@@ -124,6 +124,13 @@ type Aging interface {
 	Stale(now time.Time) []string
 }
 
+// Lapsing is implemented by authorities whose trust material may be used up to some age only.
+type Lapsing interface {
+	// Lapsed reports whether there is none that may be used. Then what was decided before does not count either, where it cannot be told
+	// anew. It is cheap and does no I/O.
+	Lapsed(now time.Time) bool
+}
+
 // Resolver is implemented by authorities whose trust data, not the registry, name the digest of a tag. Such an authority is asked with
 // the tag beside the digest, where the question has one: Find, Check and Remember get both, and the tag must then stand for the digest.
 type Resolver interface {

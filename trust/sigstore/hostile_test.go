@@ -225,6 +225,33 @@ func TestT19_StaleKeyIsNotRemembered(t *testing.T) {
 	wantUnclear(t, proofs, err, "last proved to be current")
 }
 
+// What was decided counts no longer where the trust material that it rests on must not be used, though its version is the same.
+func TestT28_MaterialThatIsTooOldHasLapsed(t *testing.T) {
+	l := home()
+	key := bare(ecKey(elliptic.P256()))
+	k, err := material.New(material.Config{Now: func() time.Time { return now }, MaxStale: 24 * time.Hour, KMS: map[string]material.Provider{
+		"hashivault": func(context.Context, *url.URL) (*material.Key, error) { return material.NewKey(key.key.Public()) },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAuthorityWith(t, Config{Material: k}, l.options(SignerOptions{Key: &KeyOptions{KMS: "hashivault://release"}}))
+	lapsed := func(at time.Time) bool { return a.Lapsed(at) }
+	if !lapsed(now) {
+		t.Error("what was never fetched can be used")
+	}
+	if err := k.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if lapsed(now) || lapsed(now.Add(24*time.Hour)) || !lapsed(now.Add(25*time.Hour)) {
+		t.Errorf("got %v, %v, %v", lapsed(now), lapsed(now.Add(24*time.Hour)), lapsed(now.Add(25*time.Hour)))
+	}
+	given := newAuthorityWith(t, Config{}, l.keyed(key, ignoreLog, withoutMaterial))
+	if given.Lapsed(now.Add(1000 * time.Hour)) {
+		t.Error("a key in the policy has lapsed")
+	}
+}
+
 // two time-stamp authorities given as parts count as one.
 func TestT9_AuthoritiesOfParts(t *testing.T) {
 	l := home()

@@ -80,6 +80,7 @@ var (
 	_ trust.Versioned = (*authority)(nil)
 	_ trust.Warner    = (*authority)(nil)
 	_ trust.Aging     = (*authority)(nil)
+	_ trust.Lapsing   = (*authority)(nil)
 )
 
 // prepare makes the caches.
@@ -147,20 +148,31 @@ func (a *authority) Warnings(now time.Time) []string {
 // Stale implements trust.Aging: the trust material and the keys that are fetched.
 func (a *authority) Stale(now time.Time) []string {
 	var old []string
-	add := func(s material.Status) {
+	for _, s := range a.fetched(now) {
 		if (s.Stale || s.Err != nil) && !slices.Contains(old, s.Name) {
 			old = append(old, s.Name)
 		}
 	}
+	return old
+}
+
+// Lapsed implements trust.Lapsing.
+func (a *authority) Lapsed(now time.Time) bool {
+	return slices.ContainsFunc(a.fetched(now), func(s material.Status) bool { return s.Err != nil })
+}
+
+// fetched is the state of the trust material and of the keys.
+func (a *authority) fetched(now time.Time) []material.Status {
+	var all []material.Status
 	if a.material != nil {
-		add(a.material.Status(now))
+		all = append(all, a.material.Status(now))
 	}
 	for _, set := range a.sets {
 		for i := range set.keys {
-			add(set.keys[i].source.Status(now))
+			all = append(all, set.keys[i].source.Status(now))
 		}
 	}
-	return old
+	return all
 }
 
 // Find implements trust.Authority.
