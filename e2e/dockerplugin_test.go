@@ -26,7 +26,7 @@ const pluginSockets = "/run/docker/plugins"
 // storyPlugin begins the names of the stories' plugins, so that what a broken run left behind can be told from everything else.
 const storyPlugin = "assay-story-"
 
-const pluginUsage = "usage: plugin name VAR | allow NAME | await NAME | asks METHOD PATH [FILE [TYPE]]"
+const pluginUsage = "usage: plugin name VAR | allow NAME | await NAME | asks METHOD PATH [FILE [TYPE]] | sends FILE | swaps CONTAINER OTHER"
 
 // pluginCount makes names that no other story of this run has.
 var pluginCount atomic.Int32
@@ -39,6 +39,10 @@ var pluginCount atomic.Int32
 //	plugin await NAME    waits until somebody listens for it
 //	plugin asks METHOD PATH [FILE [TYPE]]
 //	                     sends a request to dockerd as it is, without a client that knows better; prints the status and the answer
+//	plugin sends FILE    the same with all of the request in a file
+//	plugin swaps CONTAINER OTHER
+//	                     starts a container by its name, again and again, while another one takes its name and gives it back; prints which of
+//	                     them started
 func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "plugin", neg)
 	switch {
@@ -55,6 +59,10 @@ func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
 		awaitPlugin(ts, args[1])
 	case len(args) >= 3 && len(args) <= 5 && args[0] == "asks":
 		askDockerd(ts, args[1], args[2], args[3:])
+	case len(args) == 2 && args[0] == "sends":
+		sendDockerd(ts, args[1])
+	case len(args) == 3 && args[0] == "swaps":
+		startWhileRenaming(ts, args[1], args[2])
 	default:
 		ts.Fatalf(pluginUsage)
 	}
