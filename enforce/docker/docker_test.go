@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -1025,6 +1026,29 @@ func TestImageMounts(t *testing.T) {
 	// What is mounted stays as it was when the container was made, and the daemon does not say what that was.
 	for _, name := range []string{app + ":1", app, config.Hex()[:12], "sha256:" + config.Hex()[:12]} {
 		p.want(name, with(`{"Type":"image","Source":"`+name+`"}`), "names its image by digest")
+	}
+}
+
+// However many names an image has, only so many are decided about where it is asked for by its ID.
+func TestT47_NamesOfOneImage(t *testing.T) {
+	var many []string
+	for i := range 100 {
+		many = append(many, fmt.Sprintf("registry.example/other:%d", i))
+	}
+	var mu sync.Mutex
+	decided := 0
+	p := open(t, docker.Config{
+		Daemon: &host{images: map[string]workload.DockerImage{config.String(): {ID: config, Names: append(many, app+":1")}}},
+		Point: &enforce.Point{Decider: deciderFunc(func(ctx context.Context, req engine.Request) engine.Verdict {
+			mu.Lock()
+			defer mu.Unlock()
+			decided++
+			return vouched(ctx, req)
+		})},
+	})
+	p.want("by ID", creates(config.String()), "ci does not vouch")
+	if decided != 8 {
+		t.Errorf("got %d decisions", decided)
 	}
 }
 

@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -150,4 +151,20 @@ func TestAUTHZ16_NamesThatMeanTwo(t *testing.T) {
 	p.want("rename by a form", asked{RequestMethod: "POST", RequestURI: "/containers/web/rename?name=y",
 		RequestHeaders: map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "8"}}, "form body")
 	p.want("rename of old", post("/v1.23/containers/web/rename?name=y"), "too old")
+}
+
+// However many requests there are, no more names than so many are held.
+func TestT47_NamesAtOnce(t *testing.T) {
+	p := named(t, nil, nil)
+	rename := func(i int) asked { return post(fmt.Sprintf("/containers/x/rename?name=n%d", i)) }
+	for i := range 4096 {
+		if !p.ask(rename(i)).Allow {
+			t.Fatalf("denied at %d", i)
+		}
+	}
+	p.want("one more", rename(4096), moves)
+	p.want("a start", post("/containers/web/start"), moves)
+	p.want("by ID", post("/containers/"+containerID("a")+"/start"), "")
+	p.told(rename(7))
+	p.want("after one has ended", rename(4096), "")
 }
