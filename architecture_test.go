@@ -38,6 +38,7 @@ var tracing = []string{"go.opentelemetry.io/otel/trace", "go.opentelemetry.io/ot
 // one place to be mended.
 var house = map[string]row{
 	".":                                      {},
+	"atomicfile":                             {},
 	"image":                                  {owns: []string{"github.com/distribution/reference", "golang.org/x/net/idna"}},
 	"policy":                                 {may: []string{"image"}, owns: []string{"go.yaml.in/yaml"}},
 	"trust":                                  {may: []string{"image"}},
@@ -47,7 +48,7 @@ var house = map[string]row{
 	"trust/sigstore/statement":               {may: []string{"image", "trust"}, owns: []string{"cel.dev/cel-go"}},
 	"trust/notaryv1":                         {may: []string{"image", "trust"}, owns: []string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}},
 	"trust/notaryv1/notarytest":              {may: []string{"image"}},
-	"trust/notaryv1/state":                   {may: []string{"trust/notaryv1"}, owns: []string{"github.com/gofrs/flock", "golang.org/x/sync/singleflight"}},
+	"trust/notaryv1/state":                   {may: []string{"trust/notaryv1", "atomicfile"}, owns: []string{"github.com/gofrs/flock", "golang.org/x/sync/singleflight"}},
 	"trust/notation":                         {may: []string{"image", "trust"}, owns: []string{"github.com/notaryproject"}},
 	"trust/formats":                          {may: []string{"trust", "trust/*"}},
 	"trust/trusttest":                        {may: []string{"image", "trust"}},
@@ -64,7 +65,7 @@ var house = map[string]row{
 	"enforce/kubernetes/cluster/clustertest": {},
 	"enforce/kubernetes/identity":            {},
 	"enforce/docker":                         {may: append([]string{"workload"}, points...)},
-	"enforce/docker/memory":                  {may: []string{"image", "enforce/docker"}, owns: []string{"github.com/gofrs/flock"}},
+	"enforce/docker/memory":                  {may: []string{"image", "enforce/docker", "atomicfile"}, owns: []string{"github.com/gofrs/flock"}},
 	"enforce/containerd":                     {may: points},
 	"enforce/spire":                          {may: append([]string{"workload", "trust"}, points...)},
 	"enforce/api":                            {may: points},

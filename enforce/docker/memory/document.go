@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -118,36 +117,4 @@ func private(info os.FileInfo) error {
 		return fmt.Errorf("others may write to it (mode %04o); take that away", info.Mode().Perm())
 	}
 	return owned(info)
-}
-
-// write replaces the file whole: after a crash it is the old or the new one.
-func write(name string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".new*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name()) // of no effect after the rename
-	_, err = temporary.Write(content)
-	if err == nil {
-		err = temporary.Sync()
-	}
-	if err := errors.Join(err, temporary.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary.Name(), name); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(name))
-}
-
-// syncFolder makes a rename last. Systems where folders cannot be synced do that themselves.
-func syncFolder(name string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/assay-dev/assay/atomicfile"
 	"github.com/assay-dev/assay/enforce/docker"
 	"github.com/assay-dev/assay/image"
 )
@@ -190,7 +191,7 @@ func (m *Memory) change(ctx context.Context, now time.Time, edit func(map[key]en
 	if err != nil {
 		return err
 	}
-	if err := write(m.file(), content); err != nil {
+	if err := atomicfile.Write(m.file(), content); err != nil {
 		return err
 	}
 	// What has ended is gone, so that a clock which was ahead need not stop anything any more.

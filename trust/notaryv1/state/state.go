@@ -16,13 +16,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
 
+	"github.com/assay-dev/assay/atomicfile"
 	"github.com/assay-dev/assay/trust/notaryv1"
 )
 
@@ -183,7 +183,7 @@ func (f *Folder) read(name string, want notaryv1.Key) (notaryv1.State, error) {
 	return s, nil
 }
 
-// write replaces a file whole: after a crash it is the old or the new one.
+// write replaces a file whole.
 func write(name string, s notaryv1.State) error {
 	content, err := json.Marshal(s)
 	if err != nil {
@@ -192,32 +192,5 @@ func write(name string, s notaryv1.State) error {
 	if len(content) > MaxState {
 		return fmt.Errorf("%s: %d bytes, at most %d can be kept", name, len(content), MaxState)
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".new*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name()) // of no effect after the rename
-	_, err = temporary.Write(content)
-	if err == nil {
-		err = temporary.Sync()
-	}
-	if err := errors.Join(err, temporary.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary.Name(), name); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(name))
-}
-
-// syncFolder makes a rename last. Systems where folders cannot be synced do that themselves.
-func syncFolder(name string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Write(name, content)
 }
