@@ -92,6 +92,21 @@ func (d *dockerd) endProcesses() {
 	}
 }
 
+// forgetContainerd waits until the engine's containerd has ended with it, and removes its number: where nobody collects dead processes, the next engine
+// would take it for alive.
+func (d *dockerd) forgetContainerd() {
+	name := filepath.Join(d.sockets, "containerd", "containerd.pid")
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	for deadline := time.Now().Add(stopWithin); err == nil && runs(pid) && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = os.Remove(name)
+}
+
 func runs(pid int) bool {
 	state, _ := parentOf(filepath.Join("/proc", strconv.Itoa(pid)))
 	return state != "" && state != "Z"

@@ -65,6 +65,7 @@ func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
 		d.process.end()
 	case verb == "kill" && len(flags) == 0:
 		d.process.kill()
+		d.forgetContainerd()
 	case verb == "refuses":
 		d.process.end()
 		p := d.launch(ts, flags)
