@@ -30,7 +30,7 @@ type dockerd struct {
 // cmdDockerd is
 //
 //	dockerd start [FLAG...]   starts a Docker engine with all its state in the story's folder, with further flags of its own. It sets
-//	                          $DOCKER_HOST and $DOCKER_SOCKET. With --newer as the first flag, the engine that e2e/peers builds,
+//	                          $DOCKER_HOST, $DOCKER_SOCKET and $DOCKER_EXEC, where processes are kept. With --newer as the first flag, the engine that e2e/peers builds,
 //	                          whose images are in containerd's store, with a runc as new as it, which knows no seccomp
 //	dockerd again [FLAG...]   starts it once more, with these flags; if it runs, it is ended gently first
 //	dockerd reload            makes it read docker.json again, which --config-file names (SIGHUP)
@@ -113,6 +113,7 @@ func (d *dockerd) start(ts *testscript.TestScript, flags []string) {
 	d.process = d.launch(ts, flags)
 	ts.Setenv("DOCKER_HOST", "unix://"+socket)
 	ts.Setenv("DOCKER_SOCKET", socket)
+	ts.Setenv("DOCKER_EXEC", d.sockets)
 	ts.Check(d.process.await(func() error {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {

@@ -41,6 +41,7 @@ const (
 	SwitchedOff  = "route-denied"
 	UnknownRoute = "unknown-route"
 	Malformed    = "malformed"
+	Absent       = "absent" // the container that is to be started
 	Overloaded   = "overloaded"
 	Broken       = "bug"
 )
