@@ -26,16 +26,22 @@ const (
 // swarmBridge is what an engine in a swarm makes of the host's network.
 const swarmBridge = "docker_gwbridge"
 
-// claim holds a lock until the story ends, or this process is killed: by that the next run can tell whether somebody still needs the engine.
+// claim holds a lock until the story ends, or this process is killed: by that the next run can tell whether somebody still needs the engine. Nobody
+// sees the file before it is locked.
 func (d *dockerd) claim() error {
-	file, err := os.Create(filepath.Join(d.sockets, aliveMark))
+	hidden := filepath.Join(d.sockets, aliveMark+".new")
+	file, err := os.Create(hidden)
 	if err != nil {
 		return err
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(err, file.Close())
+	_, err = file.WriteString(d.folder)
+	if err == nil {
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
-	if _, err := file.WriteString(d.folder); err != nil {
+	if err == nil {
+		err = os.Rename(hidden, filepath.Join(d.sockets, aliveMark))
+	}
+	if err != nil {
 		return errors.Join(err, file.Close())
 	}
 	d.alive = file
