@@ -22,7 +22,7 @@ type chain struct {
 	index    image.Digest // that was vouched for; zero if a manifest itself was
 	links    []Link
 	configs  []descriptor // of the links, beside them
-	reasons  []string // why something is no link
+	reasons  []string     // why something is no link
 	fetched  int
 }
 

@@ -213,7 +213,7 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	q.parent = trust.WithLogins(ctx, q.logins)
 	defer q.end()
 	if req.Local != nil {
-		q.made = &made{Local: req.Local, request: req, bases: map[image.Ref]*base{}}
+		q.made = &made{Local: req.Local, request: req, bases: map[image.Ref]*base{}, decide: (*question).decide}
 	}
 	if req.Content {
 		q.basis = q.plan.basis(req.Request)

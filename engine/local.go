@@ -28,11 +28,22 @@ type Local struct {
 	Bases   []string       // references at which its base could be found: hints, of which as many are looked at as there is room for
 }
 
+// Local reports whether rules of the policies in force are about images that were made on the host, and whether they ask who had them built. A
+// point need not find out what no rule asks for.
+func (e *Engine) Local() (rules, builders bool) {
+	p := e.plan.Load()
+	return p.local, p.builders
+}
+
 // made is an image that was made on the host, of one question.
 type made struct {
 	*Local
 	request Request
 	bases   map[image.Ref]*base // that were decided about
+
+	// decide is question's own. It is called by this field so that the compiler sees no recursion, for which it would put all opinions on the
+	// heap, those of questions about other images too.
+	decide func(*question, *plan, Request) Verdict
 }
 
 // errOffline says that somebody would have to be asked.
@@ -81,10 +92,10 @@ func labelText(labels map[string]string, name string) string {
 	return "absent"
 }
 
-// miss notes why a rule does not speak about the image.
+// miss notes why a rule that would allow the image does not speak about it.
 func (l *look) miss(r *policy.Rule, format string, args ...any) (bool, error) {
 	i := slices.IndexFunc(l.policy.Rules, func(one policy.Rule) bool { return one.Local == r.Local })
-	if len(l.missed) < maxReasons {
+	if r.Deny == "" && len(l.missed) < maxReasons {
 		l.missed = append(l.missed, l.policy.rules[i].name+": "+fmt.Sprintf(format, args...))
 	}
 	return false, nil
@@ -165,7 +176,7 @@ func (q *question) base(ref image.Ref) *base {
 	defer sub.end()
 	asked := q.made.request
 	asked.Image, asked.Local = ref.String(), nil
-	b := &base{verdict: sub.decide(q.plan, asked)}
+	b := &base{verdict: q.made.decide(&sub, q.plan, asked)}
 	if b.verdict.Allowed && b.verdict.Outcome == Allowed && !sub.vouched.IsZero() {
 		b.look(sub.walk(sub.vouched, asked.Platform))
 		b.until, b.ends = sub.until, sub.ends

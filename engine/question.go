@@ -26,7 +26,7 @@ type question struct {
 	cancel context.CancelFunc
 
 	made    *made // nil: the image is not known to have been made on the host
-	byTrust bool // what trust data name for a tag counts: Request.Signed
+	byTrust bool  // what trust data name for a tag counts: Request.Signed
 
 	resolved  bool // the tag was resolved, or could not be
 	tagDigest image.Digest
