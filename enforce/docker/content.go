@@ -307,9 +307,11 @@ func withheld(v engine.Verdict, outcome engine.Outcome, reason string) engine.Ve
 	return v
 }
 
+// soft reports whether a decision stops nothing.
+func soft(d *engine.Decision) bool { return d.Mode == "warn" || d.Mode == "audit" }
+
 // enforces reports whether one of the policies that spoke enforces.
 func enforces(v *engine.Verdict) bool {
-	soft := func(d *engine.Decision) bool { return d.Mode == "warn" || d.Mode == "audit" }
 	return !soft(&v.Decision) || slices.ContainsFunc(v.Also, func(d engine.Decision) bool {
 		return !soft(&d) && d.Outcome != engine.NoOpinion
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/image"
@@ -75,8 +74,10 @@ func (c *content) madeHere(ctx context.Context, req engine.Request, l *held, fac
 		known.Basis += " local " + hex.EncodeToString(builder[:])
 	}
 	switch {
-	case v.Outcome == engine.Allowed && v.Allowed && byLocalRule(&v):
-		c.handler.remember(ctx, known)
+	case allowedHere(&v):
+		if v.Outcome == engine.Allowed { // else a policy that stops nothing says no, and nobody knows when this ends
+			c.handler.remember(ctx, known)
+		}
 		return v, true
 	case v.Outcome == engine.CouldNotTell:
 		v = c.recalled(ctx, v, known)
@@ -88,14 +89,29 @@ func (c *content) madeHere(ctx context.Context, req engine.Request, l *held, fac
 	return v, v.Outcome == engine.Bug
 }
 
-// byLocalRule reports whether a rule about images that were made on the host is among those that allowed one.
-func byLocalRule(v *engine.Verdict) bool {
-	return v.Local || slices.ContainsFunc(v.Also, func(d engine.Decision) bool { return d.Local && d.Outcome == engine.Allowed })
+// allowedHere reports whether an image is allowed because it was made here: every policy that has a say in it allows it by a rule about such
+// images. With fewer, one policy's rule would let pass what another one allows under a name only if somebody vouches.
+func allowedHere(v *engine.Verdict) bool {
+	counts := false
+	for _, d := range append([]engine.Decision{v.Decision}, v.Also...) {
+		switch {
+		case d.Outcome == engine.NoOpinion, soft(&d) && enforces(v):
+		case !d.Local || d.Outcome != engine.Allowed:
+			return false
+		default:
+			counts = true
+		}
+	}
+	return counts && v.Allowed
 }
 
 // besideMade adds to a verdict about names why no rule about images that were made here allows the image, and that it could not be told.
 func besideMade(v engine.Verdict, made *engine.Verdict) engine.Verdict {
-	if v.Allowed || v.Outcome == engine.Bug || made.Outcome == engine.Allowed {
+	if v.Allowed || v.Outcome == engine.Bug {
+		return v
+	}
+	if made.Outcome == engine.Allowed {
+		v.Reason += "; a rule allows it as an image that was made here, and not every policy has one"
 		return v
 	}
 	if made.Outcome == engine.CouldNotTell {
