@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ type dockerd struct {
 // cmdDockerd is
 //
 //	dockerd start [FLAG...]   starts a Docker engine with all its state in the story's folder, with further flags of its own. It sets
-//	                          $DOCKER_HOST and $DOCKER_SOCKET. With --newer as the first flag, the engine that e2e/peers builds,
+//	                          $DOCKER_HOST and $DOCKER_SOCKET, and $DOCKER_TCP to HOST:PORT, which is free for --host tcp://. With --newer as the first flag, the engine that e2e/peers builds,
 //	                          whose images are in containerd's store; it can create containers and not start them with Debian's runc
 //	dockerd again [FLAG...]   starts it once more, with these flags; if it runs, it is ended gently first
 //	dockerd reload            makes it read docker.json again, which --config-file names (SIGHUP)
@@ -45,6 +46,7 @@ func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	if args[0] == "start" {
 		w.dockerd = newDockerd(ts, &args)
+		ts.Setenv("DOCKER_TCP", fmt.Sprint("127.0.0.1:", freePort(ts)))
 	}
 	d := w.dockerd
 	if d == nil {

@@ -76,7 +76,7 @@ func (w *world) wantMade(what string, l engine.Local, outcome engine.Outcome, re
 	return v
 }
 
-func TestDOCKER4_Base(t *testing.T) {
+func TestT50_LocalBase(t *testing.T) {
 	w := newWorld(t)
 	w.use(onBase)
 	ref := w.base("base/go", "1", diffs("a", "b"))
@@ -119,7 +119,7 @@ func TestDOCKER4_Base(t *testing.T) {
 	}
 }
 
-func TestDOCKER4_ReferencesInTheRuleNeedNoHint(t *testing.T) {
+func TestT50_LocalReferencesInTheRuleNeedNoHint(t *testing.T) {
 	w := newWorld(t)
 	w.use(strings.Replace(onBase, `["%HOST%/base/**"]`, `["%HOST%/base/none:1", "%HOST%/base/go:1"]`, 1))
 	w.sign(w.right, w.base("base/none", "1", diffs("z")))
@@ -154,7 +154,7 @@ func TestT47_BasesAreBounded(t *testing.T) {
 }
 
 // A registry that is down says nothing about a base.
-func TestDOCKER4_BaseThatCannotBeTold(t *testing.T) {
+func TestT50_LocalBaseThatCannotBeTold(t *testing.T) {
 	w := newWorld(t)
 	w.use(onBase)
 	ref := w.base("base/go", "1", diffs("a"))
@@ -228,7 +228,7 @@ func TestT21_RevokedBase(t *testing.T) {
 }
 
 // The child for the image's own platform is what counts of a base for several.
-func TestDOCKER4_BaseOfSeveralPlatforms(t *testing.T) {
+func TestT50_LocalBaseOfSeveralPlatforms(t *testing.T) {
 	w := newWorld(t)
 	w.use(onBase)
 	amd, arm := w.base("base/go", "amd", diffs("amd")), w.base("base/go", "arm", diffs("arm"))
@@ -251,7 +251,7 @@ const byLabel = `
     allow: tools
 `
 
-func TestDOCKER4_LabelsAndBuilders(t *testing.T) {
+func TestT50_LocalLabelsAndBuilders(t *testing.T) {
 	w := newWorld(t)
 	w.use(byLabel)
 	payments := map[string]string{"team": "payments", "stage": "x"}
@@ -278,7 +278,7 @@ func TestDOCKER4_LabelsAndBuilders(t *testing.T) {
 }
 
 // Without what a point knows of the image, no such rule matches; a tag is nobody's content.
-func TestDOCKER4_OnlyAPointThatKnows(t *testing.T) {
+func TestT50_LocalOnlyAPointThatKnows(t *testing.T) {
 	w := newWorld(t)
 	w.use(byLabel)
 	v := w.engine.Decide(context.Background(), engine.Request{Image: "local.invalid/image@" + id.String(), Request: policy.Request{Point: "docker"}})
@@ -293,7 +293,7 @@ func TestDOCKER4_OnlyAPointThatKnows(t *testing.T) {
 }
 
 // Local rules have their place among the others, also with several policies and modes.
-func TestDOCKER4_SeveralPolicies(t *testing.T) {
+func TestT50_LocalSeveralPolicies(t *testing.T) {
 	tools := engine.Local{Labels: map[string]string{"team": "tools"}}
 	everything := "\n  rules: [{images: [\"**\"], allow: anything}]\n"
 	for name, row := range map[string]struct {
@@ -329,7 +329,7 @@ func TestDOCKER4_SeveralPolicies(t *testing.T) {
 }
 
 // A proof under another policy is none: whoever writes a rule about bases says whose word counts for them.
-func TestDOCKER4_TheProofIsThePolicysOwn(t *testing.T) {
+func TestT50_LocalTheProofIsThePolicysOwn(t *testing.T) {
 	w := newWorld(t)
 	ref := w.base("base/go", "1", diffs("a"))
 	w.sign(w.right, ref)

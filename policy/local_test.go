@@ -27,7 +27,7 @@ spec:
   - {images: ["registry.acme.example/**"], require: ci}
 `
 
-func TestDOCKER4_LocalRules(t *testing.T) {
+func TestT50_LocalRules(t *testing.T) {
 	p := mustParse(t, localDocument)
 	l := p.Rules[0].Local
 	if diff := cmp.Diff(map[string]string{"org.acme.team": "payments", "org.acme.stage": "*"}, l.Labels); diff != "" || len(l.Base) != 2 || len(l.BuiltBy) != 1 || len(p.Warnings) != 0 {
@@ -44,7 +44,7 @@ func TestDOCKER4_LocalRules(t *testing.T) {
 	}
 }
 
-func TestDOCKER4_Labels(t *testing.T) {
+func TestT50_LocalLabels(t *testing.T) {
 	l := mustParse(t, localDocument).Rules[0].Local
 	for name, row := range map[string]struct {
 		labels map[string]string
@@ -69,7 +69,7 @@ func TestDOCKER4_Labels(t *testing.T) {
 	}
 }
 
-func TestDOCKER4_Builders(t *testing.T) {
+func TestT50_LocalBuilders(t *testing.T) {
 	l := mustParse(t, localDocument).Rules[0].Local
 	for name, want := range map[string]bool{"ci-1": true, "ci-": true, "ci": false, "CI-1": false, "x-ci-1": false, "": false} {
 		if l.FitsBuilder(name) != want {
@@ -85,7 +85,7 @@ func TestDOCKER4_Builders(t *testing.T) {
 	}
 }
 
-func TestDOCKER4_Bases(t *testing.T) {
+func TestT50_LocalBases(t *testing.T) {
 	l := mustParse(t, strings.Replace(localDocument, `"registry.acme.example/go:1"`, `"registry.acme.example/go:1", "registry.acme.example/old@`+digestA.String()+`"`, 1)).Rules[0].Local
 	for ref, want := range map[string]bool{
 		"registry.acme.example/base/go:2":                     true,
@@ -108,7 +108,7 @@ func TestDOCKER4_Bases(t *testing.T) {
 }
 
 // The first rule that matches decides, whether it is about names or not.
-func TestDOCKER4_LocalRulesHaveTheirPlace(t *testing.T) {
+func TestT50_LocalRulesHaveTheirPlace(t *testing.T) {
 	const doc = goodHead + `spec:
   rules:
   - {images: ["a.example/first"], deny: first}
@@ -154,7 +154,7 @@ func TestDOCKER4_LocalRulesHaveTheirPlace(t *testing.T) {
 	}
 }
 
-func TestDOCKER4_WarningsOfLocalRules(t *testing.T) {
+func TestT50_WarningsOfLocalRules(t *testing.T) {
 	for name, row := range map[string]struct{ old, new, text string }{
 		"the point":                              {"points: [docker]", "points: [cli, kubernetes]", "prod.yaml:8:5: spec.rules[0].local: only the point docker knows"},
 		"all points":                             {"  scope: {points: [docker]}\n", "", ""},

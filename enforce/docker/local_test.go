@@ -92,7 +92,7 @@ func local(t *testing.T, daemon docker.Daemon, known *builders, specs ...string)
 	return open(t, c)
 }
 
-func TestDOCKER4_Labels(t *testing.T) {
+func TestT50_LocalLabels(t *testing.T) {
 	payments := map[string]string{"team": "payments"}
 	for name, row := range map[string]struct {
 		held workload.DockerImage
@@ -126,7 +126,7 @@ func TestDOCKER4_Labels(t *testing.T) {
 }
 
 // What no local rule allows is decided by its name; what cannot be told of it is not "no".
-func TestDOCKER4_WhatNoRuleKnows(t *testing.T) {
+func TestT50_LocalWhatNoRuleKnows(t *testing.T) {
 	held := workload.DockerImage{ID: config, Labels: map[string]string{"org.opencontainers.image.base.name": "registry.example/base/go:1"}}
 	daemon := &host{images: map[string]workload.DockerImage{app + ":1": held, "bare": {ID: older}}}
 	p := local(t, daemon, nil, "  rules:\n  - {local: {base: [\"registry.example/base/**\"]}, allow: x}\n  - {images: [\"registry.example/base/**@"+index.String()+"\"], allow: z}\n  - {images: [\"**\"], deny: not by this name}\n")
@@ -140,7 +140,7 @@ func TestDOCKER4_WhatNoRuleKnows(t *testing.T) {
 }
 
 // All policies must allow what was made here, whichever of them has rules about it.
-func TestDOCKER4_SeveralPolicies(t *testing.T) {
+func TestT50_LocalSeveralPolicies(t *testing.T) {
 	held := workload.DockerImage{ID: config, Labels: map[string]string{"team": "payments"}}
 	daemon := &host{images: map[string]workload.DockerImage{app + ":1": held}}
 	local(t, daemon, nil, labelled, "  rules:\n  - {images: [\"other.example/**\"], allow: x}\n").want("one says nothing of it", creates(app+":1"), "not by this name")
@@ -244,7 +244,7 @@ func (s *site) built(what string, want bool) {
 	delete(s.host.images, "app")
 }
 
-func TestDOCKER4_BuiltBy(t *testing.T) {
+func TestT50_LocalBuiltBy(t *testing.T) {
 	for name, row := range map[string]struct {
 		steps func(*site)
 		want  bool
@@ -363,7 +363,7 @@ func TestDOCKER4_BuiltBy(t *testing.T) {
 }
 
 // Whatever can make or name an image and was somebody else's, at any time of a build, leaves nobody known to have built it.
-func TestDOCKER4_OthersDuringABuild(t *testing.T) {
+func TestT50_LocalOthersDuringABuild(t *testing.T) {
 	for name, uri := range map[string]string{
 		"build": "/v1.41/build?t=app", "load": "/v1.41/images/load", "import": "/v1.41/images/create?fromSrc=-&repo=app", "tag": "/v1.41/images/evil/tag?repo=app",
 		"commit": "/v1.41/commit?container=web&repo=app", "BuildKit": "/v1.41/grpc", "session": "/v1.41/session",
@@ -433,7 +433,7 @@ func TestT47_OpenRequestsAreBounded(t *testing.T) {
 }
 
 // Without a rule that asks, nobody is asked and nothing is kept.
-func TestDOCKER4_NobodyAsks(t *testing.T) {
+func TestT50_LocalNobodyAsks(t *testing.T) {
 	h := &engineHost{host: host{images: map[string]workload.DockerImage{}}, list: errors.New("was asked")}
 	known := &builders{known: map[image.Digest]string{}}
 	s := &site{plugin: local(t, h, known, labelled), host: h, open: map[string]map[string]any{}}

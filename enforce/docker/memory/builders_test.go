@@ -56,7 +56,7 @@ func (y *yard) want(what, name, user string) {
 	}
 }
 
-func TestDOCKER4_BuildersOutliveTheProcess(t *testing.T) {
+func TestT50_LocalBuildersOutliveTheProcess(t *testing.T) {
 	y := newYard(t)
 	y.want("nothing yet", "a", "")
 	y.built("ci-1", "a", "b")
@@ -82,7 +82,7 @@ func TestDOCKER4_BuildersOutliveTheProcess(t *testing.T) {
 	}
 }
 
-func TestDOCKER4_BuildersOfSeveralProcesses(t *testing.T) {
+func TestT50_LocalBuildersOfSeveralProcesses(t *testing.T) {
 	y := newYard(t)
 	var all sync.WaitGroup
 	for i := range 8 {
@@ -101,7 +101,7 @@ func TestDOCKER4_BuildersOfSeveralProcesses(t *testing.T) {
 }
 
 // A file that is not as it was written, or that somebody else could have written, knows nobody.
-func TestDOCKER4_BuildersInAFileThatCannotBeUsed(t *testing.T) {
+func TestT50_LocalBuildersInAFileThatCannotBeUsed(t *testing.T) {
 	y := newYard(t)
 	y.built("ci-1", "a")
 	good, err := os.ReadFile(y.file())
@@ -161,7 +161,7 @@ func TestT47_BuildersAreBounded(t *testing.T) {
 }
 
 // What cannot be written is not known: after a restart nobody would know it either.
-func TestDOCKER4_BuildersThatCannotBeKept(t *testing.T) {
+func TestT50_LocalBuildersThatCannotBeKept(t *testing.T) {
 	y := newYard(t)
 	y.built("ci-1", "a")
 	if err := os.Mkdir(y.file()+".lock.d", 0o700); err != nil {
