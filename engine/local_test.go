@@ -368,3 +368,15 @@ func TestLocalSaysWhatIsAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// A rule whose base somebody must be asked about is not passed over by a policy's look at the name alone.
+func TestT50_LocalBaseBesideAnotherPolicy(t *testing.T) {
+	w := newWorld(t)
+	ref := w.base("base/go", "1", diffs("a"))
+	w.sign(w.right, ref)
+	strict := strings.Replace(onBase, "  - images: [\"%HOST%/base/lax\"]\n    allow: anything goes\n", "", 1) + "  - images: [\"**\"]\n    deny: nothing else\n"
+	one, two := w.parse("one", strict), w.parse("two", strict)
+	w.use(onBase, func(c *engine.Config) { c.Policies = []*policy.Policy{one, two} })
+	w.wantMade("both say yes", engine.Local{Layers: diffs("a", "b"), Bases: []string{ref.String()}}, engine.Allowed, "")
+	w.wantMade("both say no", engine.Local{Layers: diffs("b", "a"), Bases: []string{ref.String()}}, engine.Denied, "nothing else; rules[0]")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/image"
@@ -117,8 +118,8 @@ func besideMade(v engine.Verdict, made *engine.Verdict) engine.Verdict {
 	if made.Outcome == engine.CouldNotTell {
 		v.Outcome = engine.CouldNotTell
 	}
-	if made.Reason != "" {
-		v.Reason += "; as an image that was made here: " + made.Reason
+	if reason := strings.TrimPrefix(made.Reason, "no rule speaks about "+made.Canonical+"; "); reason != "" { // a line for people has no room for both names
+		v.Reason += "; as an image that was made here: " + reason
 	}
 	return v
 }

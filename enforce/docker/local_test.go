@@ -444,3 +444,48 @@ func TestT50_LocalNobodyAsks(t *testing.T) {
 		t.Errorf("asked %d times, kept %v, logged %s", h.asked, known.known, s.log)
 	}
 }
+
+// A rule that denies what was made here holds under every name, also under one that somebody vouches for.
+func TestT50_LocalDenialHoldsUnderEveryName(t *testing.T) {
+	denies := engine.Denied
+	point := &enforce.Point{Decider: deciderFunc(func(ctx context.Context, req engine.Request) engine.Verdict {
+		if req.Local == nil {
+			return vouched(ctx, req)
+		}
+		return engine.Verdict{Image: req.Image, Decision: engine.Decision{Policy: "shop", Mode: "enforce", Local: denies == engine.Denied, Outcome: denies, Reason: "not what was made here"}}
+	})}
+	all := func() (bool, bool) { return true, true }
+	p := open(t, docker.Config{Point: point, Daemon: &host{images: map[string]workload.DockerImage{app + ":1": {ID: config}}}, Local: all})
+	p.want("a rule denies it", creates(app+":1"), "not what was made here")
+	denies = engine.CouldNotTell
+	p.want("its name is vouched for, whatever cannot be told of it", creates(app+":1"), "")
+	denies = engine.Bug
+	p.want("a bug", creates(app+":1"), "bug")
+}
+
+// What was allowed by who built it is not brought back by an outage for whoever is known to have built it then.
+func TestT27_LocalMemoryHasItsBuilder(t *testing.T) {
+	outcome := engine.Allowed
+	point := &enforce.Point{Decider: deciderFunc(func(ctx context.Context, req engine.Request) engine.Verdict {
+		v := vouched(ctx, req)
+		if req.Local != nil {
+			v.Allowed, v.Outcome, v.Local, v.Reason = outcome == engine.Allowed, outcome, outcome == engine.Allowed, outcome.String()
+		}
+		return v
+	})}
+	known := &builders{known: map[image.Digest]string{foreign: "ci-1"}}
+	all := func() (bool, bool) { return true, true }
+	daemon := &host{images: map[string]workload.DockerImage{app + ":2": {ID: foreign}}}
+	p := open(t, docker.Config{Point: point, Daemon: daemon, Local: all, Builders: known, Memory: &memory{}})
+	p.want("now", creates(app+":2"), "")
+	outcome = engine.CouldNotTell
+	p.want("an outage", creates(app+":2"), "")
+	known.known[foreign] = "eve"
+	p.want("built by somebody else since", creates(app+":2"), "could not tell")
+	known.known[foreign] = "ci-1"
+	p.want("as before", creates(app+":2"), "")
+	outcome = engine.Denied
+	p.want("no", creates(app+":2"), "denied")
+	outcome = engine.CouldNotTell
+	p.want("another outage", creates(app+":2"), "could not tell")
+}
