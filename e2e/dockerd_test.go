@@ -30,8 +30,9 @@ type dockerd struct {
 // cmdDockerd is
 //
 //	dockerd start [FLAG...]   starts a Docker engine with all its state in the story's folder, with further flags of its own. It sets
-//	                          $DOCKER_HOST, $DOCKER_SOCKET and $DOCKER_EXEC, where processes are kept. With --newer as the first flag, the engine that e2e/peers builds,
-//	                          whose images are in containerd's store, with a runc as new as it, which knows no seccomp
+//	                          $DOCKER_HOST, $DOCKER_SOCKET, $DOCKER_EXEC, where processes are kept, and $DOCKER_TCP to HOST:PORT, which is free for
+//	                          --host tcp://. With --newer as the first flag, the engine that e2e/peers builds, whose images are in containerd's store, with a
+//	                          runc as new as it, which knows no seccomp
 //	dockerd again [FLAG...]   starts it once more, with these flags; if it runs, it is ended gently first
 //	dockerd reload            makes it read docker.json again, which --config-file names (SIGHUP)
 //	dockerd stop|kill         ends it, gently or as a power cut does
@@ -48,6 +49,7 @@ func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	if args[0] == "start" {
 		w.dockerd = newDockerd(ts, &args)
+		ts.Setenv("DOCKER_TCP", fmt.Sprint("127.0.0.1:", freePort(ts)))
 	}
 	d := w.dockerd
 	if d == nil {

@@ -111,6 +111,10 @@ var refusedSpecs = []struct{ spec, want string }{
 	{`{scope: {namespaces: {selector: {matchExpressions: [{key: a, operator: In}]}}}, ` + oneRule + `}`, `matchExpressions[0]: Invalid value: In and NotIn need values; add at least one`},
 	{`{scope: {namespaces: {selector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}}, ` + oneRule + `}`, `matchExpressions[0]: Invalid value: Exists and DoesNotExist take no values; remove them`},
 	{`{scope: {points: [here]}, ` + oneRule + `}`, `spec.scope.points[0]: Unsupported value: "here"`},
+	{`{rules: [{local: {}, deny: x}]}`, `spec.rules[0].local: Invalid value: 0: spec.rules[0].local in body should have at least 1 properties`},
+	{`{rules: [{local: {label: {a: b}}, deny: x}]}`, `spec.rules[0].local: Invalid value: says nothing of the images; add labels, base or builtBy`},
+	{`{rules: [{local: {builtBy: [a]}, images: [a], deny: x}]}`, `spec.rules[0].local: Invalid value: a rule about images by name and about images that were made on the host; keep one, and make a rule of the other`},
+	{`{rules: [{local: {builtBy: [a]}, require: x}]}`, `spec.rules[0].local: Invalid value: nobody vouches for an image that no registry has; write allow or deny in the place of require`},
 	{`{}`, `spec.rules: Required value`},
 	{`{rules: []}`, `spec.rules: Invalid value: 0: spec.rules in body should have at least 1 items`},
 }
@@ -122,6 +126,7 @@ var acceptedSpecs = []string{
 	`{authorities: {a: {sigstore: {key: {file: "secret:a/b", validFrom: "2026-01-01T00:00:00Z"}, signedRepository: {exact: [a]}}}}, rules: [{images: ["**"], require: a}]}`,
 	`{authorities: {a: {sigstore: {keyless: {identities: [{issuer: "https://a", subject: b}]}, trustedRoot: {file: "configmap:a/b", maxStale: 7d}}}}, rules: [{images: ["**"], require: a}]}`,
 	`{scope: {points: [kubernetes, cli]}, unmatched: ignore, ` + oneRule + `}`,
+	`{scope: {points: [docker]}, rules: [{local: {labels: {a: "", b: "*"}, base: ["a.example/base/**"], builtBy: ["ci-*"]}, allow: x, until: "2027-01-01T00:00:00Z"}]}`,
 	`{revoked: [{key: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}, {serial: "-00:4F:A2", issuer: 'CN=GitLab CI,O=Acme\, Inc.'}, {identity: {issuer: a, subject: b}, after: "2026-10-01T00:00:00Z"},
 	  {digest: "sha512:` + strings.Repeat("0f", 64) + `"}], ` + oneRule + `}`,
 }

@@ -19,7 +19,9 @@ func (q *question) content(v *Verdict, req Request) {
 	if !v.Allowed || v.Outcome != Allowed {
 		return
 	}
-	q.follow(v, req.Platform)
+	if q.made == nil {
+		q.follow(v, req.Platform)
+	}
 	v.Until, v.Ends = soonest(q.now.Add(q.engine.config.TTL), q.until), q.ends
 }
 

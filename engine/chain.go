@@ -21,7 +21,8 @@ type chain struct {
 	platform string
 	index    image.Digest // that was vouched for; zero if a manifest itself was
 	links    []Link
-	reasons  []string // why something is no link
+	configs  []descriptor // of the links, beside them
+	reasons  []string     // why something is no link
 	fetched  int
 }
 
@@ -39,12 +40,18 @@ func (q *question) follow(v *Verdict, platform string) {
 	if v.Digest.IsZero() {
 		v.Digest = d
 	}
-	c := chain{question: q, platform: platform}
+	c := q.walk(d, platform)
+	v.Chain, v.ChainError = c.links, strings.Join(c.reasons, "; ")
+}
+
+// walk follows what a digest names.
+func (q *question) walk(d image.Digest, platform string) *chain {
+	c := &chain{question: q, platform: platform}
 	c.enter(descriptor{indexEntry: indexEntry{Digest: d}}, 0)
 	if len(c.links) == 0 && len(c.reasons) == 0 {
 		c.leave(d, errors.New("the index names no image that runs"))
 	}
-	v.Chain, v.ChainError = c.links, strings.Join(c.reasons, "; ")
+	return c
 }
 
 // enter follows what a descriptor names, depth indexes below the digest of the verdict.
@@ -60,7 +67,7 @@ func (c *chain) enter(d descriptor, depth int) {
 		if d.Platform != nil {
 			link.Platform = d.Platform.String()
 		}
-		c.links = append(c.links, link)
+		c.links, c.configs = append(c.links, link), append(c.configs, doc.config)
 	case depth == maxIndexDepth:
 		c.leave(d.Digest, fmt.Errorf("indexes are nested more than %d deep", maxIndexDepth))
 	default:

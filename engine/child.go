@@ -68,7 +68,7 @@ func (q *question) takenBack(p *planned, d image.Digest) (*revocation, error) {
 	if !p.byDigest {
 		return nil, nil
 	}
-	if r := p.revokedDigest(d); r != nil {
+	if r := p.revokedDigest(d); r != nil || q.made != nil { // what was made on the host is in no registry, and has no children
 		return r, nil
 	}
 	m, err := q.manifest(q.ref.At(d))

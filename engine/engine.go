@@ -175,6 +175,9 @@ type Request struct {
 	Signed bool
 	// Platform narrows the chain to children of an index for one platform, as "linux/amd64" or "linux/arm/v7"; "" is all of them.
 	Platform string
+	// Local is what a point knows of an image that was made on its host, which Image then names by its digest alone. Without it no rule about
+	// such images matches; with it nobody is asked to vouch for the image, because no registry has it, and there is no chain.
+	Local *Local
 }
 
 // Logins are names and passwords for registries that belong to whoever asks.
@@ -202,10 +205,16 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	if err != nil {
 		return Verdict{Image: req.Image, Decision: Decision{Outcome: Denied, Reason: err.Error()}}
 	}
+	if req.Local != nil && parsed.Digest().IsZero() {
+		return Verdict{Image: req.Image, Decision: Decision{Outcome: Denied, Reason: "an image that was made on a host is asked about by its digest"}}
+	}
 	q := question{engine: e, plan: e.plan.Load(), ref: parsed.Ref, now: start, cached: true, all: req.Logins, byTrust: req.Signed}
 	q.logins = req.Logins.For(parsed.Registry(), parsed.Repository())
 	q.parent = trust.WithLogins(ctx, q.logins)
 	defer q.end()
+	if req.Local != nil {
+		q.made = &made{Local: req.Local, request: req, bases: map[image.Ref]*base{}, decide: (*question).decide}
+	}
 	if req.Content {
 		q.basis = q.plan.basis(req.Request, q.now)
 	}

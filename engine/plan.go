@@ -15,6 +15,8 @@ import (
 type plan struct {
 	policies []*planned
 	byName   map[string]*planned
+	local    bool // some rule is about images that were made on the host, and
+	builders bool // about who had them built
 }
 
 // planned is one policy of a plan.
@@ -137,6 +139,11 @@ func compile(policies []*policy.Policy, formats []trust.Format, before *plan) (*
 	p.byName = make(map[string]*planned, len(p.policies))
 	for _, one := range p.policies {
 		p.byName[one.Name] = one
+		for i := range one.Rules {
+			if l := one.Rules[i].Local; l != nil {
+				p.local, p.builders = true, p.builders || len(l.BuiltBy) > 0
+			}
+		}
 	}
 	clusterFirst(p.policies)
 	return p, errors.Join(errs...)

@@ -25,7 +25,8 @@ type question struct {
 	ctx    context.Context // parent with the deadline; nil until something must be fetched
 	cancel context.CancelFunc
 
-	byTrust bool // what trust data name for a tag counts: Request.Signed
+	made    *made // nil: the image is not known to have been made on the host
+	byTrust bool  // what trust data name for a tag counts: Request.Signed
 
 	resolved  bool // the tag was resolved, or could not be
 	tagDigest image.Digest
@@ -134,7 +135,7 @@ func (q *question) outright(p *plan, req Request) (opinion, bool) {
 		if one.Unusable != nil {
 			return q.ask(one), true // perhaps it keeps away from this host
 		}
-		rule, _, err := one.Match(policy.Query{Ref: q.ref, Now: q.now})
+		rule, _, err := one.Match(policy.Query{Ref: q.ref, Now: q.now, Local: q.offline(one)})
 		if err != nil || rule != nil && rule.Deny == "" || rule == nil && one.Unmatched == policy.IgnoreUnmatched {
 			continue
 		}
@@ -153,12 +154,23 @@ func (q *question) known() image.Digest {
 
 // ask has one policy decide.
 func (q *question) ask(p *planned) opinion {
+	if q.made == nil {
+		return q.askBy(p, nil)
+	}
+	l := look{question: q, policy: p}
+	o := q.askBy(p, l.rule)
+	l.settle(&o)
+	return o
+}
+
+// askBy has one policy decide, with what local says of rules about images that were made on the host.
+func (q *question) askBy(p *planned, local func(*policy.Rule) (bool, error)) opinion {
 	o := opinion{mode: p.Mode, from: p, index: -1, Decision: Decision{Policy: p.Name, Mode: p.Mode.String(), Outcome: Denied}}
 	if p.Unusable != nil {
 		o.fail(fmt.Errorf("policy %s cannot be used: %w", p.Name, p.Unusable))
 		return o
 	}
-	rule, index, err := p.Match(policy.Query{Ref: q.ref, Now: q.now, TagDigest: q.tag})
+	rule, index, err := p.Match(policy.Query{Ref: q.ref, Now: q.now, TagDigest: q.tag, Local: local})
 	switch {
 	case err != nil:
 		o.fail(fmt.Errorf("%s: %w", q.ref, err))
@@ -178,6 +190,10 @@ func (q *question) ask(p *planned) opinion {
 	}
 	if rule.Allow != "" {
 		q.allow(p, rule, &o)
+		return o
+	}
+	if q.made != nil {
+		o.deny("nobody can vouch for an image that no registry has; a local rule before this one could allow it")
 		return o
 	}
 	q.require(p, rule, &p.rules[index], &o)

@@ -89,6 +89,11 @@ func (q *question) silence(opinions []opinion, unheard *planned) Verdict {
 		}
 	}
 	reason := "no policy speaks about " + q.ref.String()
+	for i := range opinions {
+		if missed := opinions[i].Reason; missed != "" {
+			reason += "; " + missed
+		}
+	}
 	if unheard != nil {
 		reason = fmt.Sprintf("no policy of the cluster speaks about %s, and %s can only tighten", q.ref, unheard.Name)
 	}

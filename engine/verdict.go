@@ -108,8 +108,9 @@ type Link struct {
 type Decision struct {
 	Policy      string        `json:"policy,omitempty"`
 	Mode        string        `json:"mode,omitempty"`
-	Rule        string        `json:"rule,omitempty"` // "rules[2]", and the line where it stands
-	Outcome     Outcome       `json:"outcome"`        // what enforcing gives, whatever the mode
+	Rule        string        `json:"rule,omitempty"`  // "rules[2]", and the line where it stands
+	Local       bool          `json:"local,omitempty"` // the rule is about images that were made on the host, and this one was
+	Outcome     Outcome       `json:"outcome"`         // what enforcing gives, whatever the mode
 	Reason      string        `json:"reason,omitempty"`
 	Authorities []Attestation `json:"authorities,omitempty"`
 }

@@ -11,6 +11,7 @@ import (
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(fullDocument))
 	f.Add([]byte(sectionDocument))
+	f.Add([]byte(localDocument))
 	f.Add([]byte(goodHead + goodRule))
 	for _, c := range brokenCases(f) {
 		f.Add([]byte(c.doc))
@@ -32,7 +33,10 @@ func FuzzParse(f *testing.F) {
 					verbs++
 				}
 			}
-			if verbs != 1 || len(r.Images)+len(r.RegExps) == 0 || r.Require != nil && !sound(p, *r.Require, 0) {
+			if r.Local != nil && (len(r.Local.Labels)+len(r.Local.Base)+len(r.Local.BuiltBy) == 0 || r.Require != nil) {
+				t.Fatalf("rule %d is about every image that was made on the host, or requires somebody's word for one: %+v", i, r)
+			}
+			if verbs != 1 || (len(r.Images)+len(r.RegExps) == 0) != (r.Local != nil) || r.Require != nil && !sound(p, *r.Require, 0) {
 				t.Fatalf("rule %d is unsound: %+v", i, r)
 			}
 		}
@@ -43,9 +47,10 @@ func FuzzParse(f *testing.F) {
 			}
 			_ = a.Section.Errorf("crls[1].file", "x")
 		}
-		fast, index, _ := p.Match(Query{Ref: ref, Now: noon})
+		byLabel := func(r *Rule) (bool, error) { return r.Local.UnfitLabel(nil) == "", nil }
+		fast, index, _ := p.Match(Query{Ref: ref, Now: noon, Local: byLabel})
 		slow := &Policy{File: p.File, Rules: p.Rules}
-		if _, want, _ := slow.Match(Query{Ref: ref, Now: noon}); index != want || (fast == nil) != (index < 0) {
+		if _, want, _ := slow.Match(Query{Ref: ref, Now: noon, Local: byLabel}); index != want || (fast == nil) != (index < 0) {
 			t.Fatalf("got rule %d, want %d", index, want)
 		}
 	})

@@ -5,11 +5,19 @@ import "github.com/assay-dev/assay/image"
 // maxBuckets is how many buckets of a reference are kept without asking for memory; longer names cost an allocation.
 const maxBuckets = 16
 
-// item is one pattern or expression of a rule.
+// item is one pattern or expression of a rule, or all that it says of images made on the host.
 type item struct {
 	rule, index int32
-	regexp      bool
+	kind        itemKind
 }
+
+type itemKind int8
+
+const (
+	byPattern itemKind = iota
+	byRegExp
+	byLocal
+)
 
 // index files patterns under the buckets in which references look for them, each bucket in the order of the rules.
 type index map[string][]item
@@ -22,7 +30,10 @@ func newIndex(rules []Rule) index {
 			x[key] = append(x[key], item{rule: int32(i), index: int32(j)})
 		}
 		for j := range r.RegExps {
-			x[""] = append(x[""], item{rule: int32(i), index: int32(j), regexp: true})
+			x[""] = append(x[""], item{rule: int32(i), index: int32(j), kind: byRegExp})
+		}
+		if r.Local != nil {
+			x[""] = append(x[""], item{rule: int32(i), kind: byLocal})
 		}
 	}
 	return x

@@ -21,6 +21,9 @@ type Query struct {
 	// TagDigest returns the digest that Ref's tag stands for now. It is called at most once, and only if name and tag of a pattern
 	// fit and the rest depends on it. nil: Match fails with ErrNeedsTag where it would be called.
 	TagDigest func() (image.Digest, error)
+	// Local reports whether the image was made on the host as a rule's Local says. nil: it was not, or nobody can tell, and no such rule
+	// speaks about it.
+	Local func(*Rule) (bool, error)
 }
 
 // Match returns the first rule in the order of the document that speaks about an image, and its index; nil and -1 if none does.
@@ -30,7 +33,9 @@ type Query struct {
 // stand for that digest; a reference by digest alone has no tag and fits no such pattern. A pattern's digest must equal the
 // reference's, or that for which its tag stands.
 //
-// An error means that it cannot tell: TagDigest's own, ErrNeedsTag or ErrNeedsTime.
+// A rule about images that were made on the host speaks about the image if Local says so.
+//
+// An error means that it cannot tell: TagDigest's or Local's own, ErrNeedsTag or ErrNeedsTime.
 func (p *Policy) Match(q Query) (rule *Rule, index int, err error) {
 	m := matcher{query: q}
 	return m.match(p)
@@ -78,8 +83,14 @@ func (m *matcher) match(p *Policy) (*Rule, int, error) {
 
 func (m *matcher) fits(rule *Rule, at item) (bool, error) {
 	m.tests++
-	if at.regexp {
+	switch at.kind {
+	case byRegExp:
 		return m.fitsRegExp(rule.RegExps[at.index])
+	case byLocal:
+		if m.query.Local == nil {
+			return false, nil
+		}
+		return m.query.Local(rule)
 	}
 	return m.fitsPattern(rule.Images[at.index])
 }

@@ -38,7 +38,7 @@ func TestStoredObjects(t *testing.T) {
 	_, err = parseObject("TrustPolicy/unknown", objects["unknown.json"])
 	wantErrors(t, err, `TrustPolicy/unknown: spec.mod: unknown field; did you mean "mode"?`,
 		`TrustPolicy/unknown: spec.rules[0].require.al: unknown field; did you mean "all"?`,
-		`TrustPolicy/unknown: spec.rules[0].ulness: unknown field; fields here are: images, imagesRegExp, require, deny, allow, until, digest, platform`)
+		`TrustPolicy/unknown: spec.rules[0].ulness: unknown field; fields here are: images, imagesRegExp, local, require, deny, allow, until, digest, platform`)
 }
 
 func FuzzParseObject(f *testing.F) {
@@ -46,6 +46,7 @@ func FuzzParseObject(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add(objectOf(f, fullDocument))
+	f.Add(objectOf(f, localDocument))
 	f.Add([]byte(namespacedHead + `{"scope":{"namespaces":{}},"rules":[{"images":["**"],"deny":"x","deny":"y"}]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := parseObject("an object", data)

@@ -74,10 +74,12 @@ type Authority struct {
 	Section *Section
 }
 
-// Rule is one entry of a policy: the images that it speaks about and exactly one of Require, Deny and Allow.
+// Rule is one entry of a policy: the images that it speaks about and exactly one of Require, Deny and Allow. It speaks about images by
+// their names (Images, RegExps), or about images that were made on the host where they are to run (Local), which have no such name.
 type Rule struct {
 	Images   []image.Pattern
 	RegExps  []image.RegExp
+	Local    *Local       // nil: the rule speaks about names
 	Require  *Requirement // nil if the rule allows or denies by itself
 	Deny     string       // the reason, not empty if the rule denies
 	Allow    string       // the reason, not empty if the rule allows

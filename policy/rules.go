@@ -19,6 +19,9 @@ const (
 	nothingRevoked  = "says nothing that is revoked; add key, serial and issuer, identity or digest"
 	serialAlone     = "a serial number means something only beside its issuer; add issuer"
 	issuerAlone     = "an issuer without a serial number; add serial, or revoke the issuer by its key"
+	namesAndLocal   = "a rule about images by name and about images that were made on the host; keep one, and make a rule of the other"
+	noLocal         = "says nothing of the images; add labels, base or builtBy"
+	localRequires   = "nobody vouches for an image that no registry has; write allow or deny in the place of require"
 	secondFormat    = "a second format; make it an authority of its own"
 
 	namespacesOfNamespace = "a " + namespaceKind + " speaks about its own namespace only; remove it, or write a " + kind
@@ -27,7 +30,7 @@ const (
 // rule compiles one rule.
 func (c *compiler) rule(at cursor, w *wireRule) Rule {
 	broken := c.hasFailed(at.path)
-	r := Rule{Line: at.node.Line, Images: c.patterns(at, w.Images), RegExps: c.regexps(at, w.ImagesRegExp)}
+	r := Rule{Line: at.node.Line, Images: c.patterns(at, "images", w.Images), RegExps: c.regexps(at, w.ImagesRegExp), Local: c.local(at, w.Local)}
 	verbs := 0
 	if w.Require != nil {
 		verbs++
@@ -53,8 +56,12 @@ func (c *compiler) rule(at cursor, w *wireRule) Rule {
 		return r
 	}
 	switch {
-	case len(w.Images)+len(w.ImagesRegExp) == 0:
+	case len(w.Images)+len(w.ImagesRegExp) == 0 && w.Local == nil:
 		c.fail(at.node, at.path, "%s", noImages)
+	case len(w.Images)+len(w.ImagesRegExp) > 0 && w.Local != nil:
+		c.fail(at.node, at.path, "%s", namesAndLocal)
+	case w.Local != nil && w.Require != nil:
+		c.fail(w.Require.place.at(), w.Require.place.path, "%s", localRequires)
 	case verbs == 0:
 		c.fail(at.node, at.path, "a rule that says neither require, deny nor allow; add one of them")
 	case verbs > 1:
@@ -85,8 +92,8 @@ func (c *compiler) digests(at cursor, w *wireRule, r *Rule) {
 	}
 }
 
-func (c *compiler) patterns(at cursor, texts []string) []image.Pattern {
-	list, _ := at.child("images")
+func (c *compiler) patterns(at cursor, field string, texts []string) []image.Pattern {
+	list, _ := at.child(field)
 	var all []image.Pattern
 	for i, text := range texts {
 		p, err := image.ParsePattern(text)

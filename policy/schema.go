@@ -240,9 +240,14 @@ func (*wireTree) restrict(o object) {
 func (*wireRule) restrict(o object) {
 	o["allOf"] = []object{
 		{"oneOf": []object{{"required": []string{"require"}}, {"required": []string{"deny"}}, {"required": []string{"allow"}}}},
-		{"anyOf": []object{{"required": []string{"images"}}, {"required": []string{"imagesRegExp"}}}},
+		{"anyOf": []object{{"required": []string{"images"}}, {"required": []string{"imagesRegExp"}}, {"required": []string{"local"}}}},
 	}
 	o["dependentRequired"] = object{"digest": []string{"require"}, "platform": []string{"require"}}
+	o["dependentSchemas"] = object{"local": object{"properties": object{"images": false, "imagesRegExp": false, "require": false}}}
+}
+
+func (*wireLocal) restrict(o object) {
+	o["anyOf"] = []object{{"required": []string{"labels"}}, {"required": []string{"base"}}, {"required": []string{"builtBy"}}}
 }
 
 func (*wireRevocation) restrict(o object) {

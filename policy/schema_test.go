@@ -75,13 +75,14 @@ func compileSchema(t *testing.T) *jsonschema.Schema {
 // validDocuments are documents that the parser and the schema take.
 func validDocuments(t *testing.T) map[string]string {
 	t.Helper()
-	docs := map[string]string{"every field": fullDocument, "the least": goodHead + goodRule, "a section": sectionDocument}
+	docs := map[string]string{"every field": fullDocument, "images made here": localDocument, "the least": goodHead + goodRule, "a section": sectionDocument}
 	for name, spec := range map[string]string{
 		"revoked by any of the four": `{rules: [{images: ["**"], deny: x}], revoked: [{key: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"}, {serial: "4f:a2", issuer: CN=a}, {identity: {issuer: a, subject: b}}]}`,
 		"expressions only":           `{rules: [{imagesRegExp: ['a\.example/x'], deny: x}]}`,
 		"nested requirements":        `{authorities: {a: {certificate: {}}, b: {sigstore: {}}}, rules: [{images: ["**"], require: [a, {any: [b, {atLeast: 1, of: [a, [b]]}]}]}]}`,
 		"an instant with a fraction": `{rules: [{images: ["**"], deny: x, until: 2027-01-01T00:00:00.5+02:00}]}`,
 		"labels without a value":     `{scope: {namespaces: {selector: {matchLabels: {a: ""}, matchExpressions: [{key: a, operator: In, values: [""]}]}}}, rules: [{images: ["**"], deny: x}]}`,
+		"a label without a value":    `{rules: [{local: {labels: {a: ""}}, deny: x}]}`,
 		"scope by points":            `{scope: {points: [spire]}, rules: [{images: ["**"], deny: x}]}`,
 	} {
 		docs[name] = goodHead + "spec: " + spec + "\n"

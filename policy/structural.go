@@ -212,11 +212,17 @@ func (*wireRule) structure(o object, _ bool) {
 
 func (*wireRule) validations() []validation {
 	return []validation{
-		{Rule: "has(self.images) || has(self.imagesRegExp)", Message: noImages},
+		{Rule: "has(self.images) || has(self.imagesRegExp) || has(self.local)", Message: noImages},
+		{Rule: "!has(self.local) || !has(self.images) && !has(self.imagesRegExp)", Message: namesAndLocal, Field: "local"},
+		{Rule: "!has(self.local) || has(self.deny) || has(self.allow)", Message: localRequires, Field: "local"},
 		{Rule: "!has(self.deny) || !has(self.allow)", Message: fmt.Sprintf(manyVerbs, 2)},
 		{Rule: "!has(self.digest) || !has(self.deny) && !has(self.allow)", Message: "digest " + onlyWithRequire, Field: "digest"},
 		{Rule: "!has(self.platform) || !has(self.deny) && !has(self.allow)", Message: "platform " + onlyWithRequire, Field: "platform"},
 	}
+}
+
+func (*wireLocal) validations() []validation {
+	return []validation{{Rule: "has(self.labels) || has(self.base) || has(self.builtBy)", Message: noLocal}}
 }
 
 func (*wireRevocation) validations() []validation {

@@ -112,12 +112,20 @@ func (w *wireAuthorities) decodeNode(d *decoder, c cursor) {
 type wireRule struct {
 	Images       []string     `yaml:"images" min:"1" hint:"write a pattern, such as registry.example/prod/**" doc:"patterns of images: * stays inside one segment, ** spans segments; :tag and @digest may follow"`
 	ImagesRegExp []string     `yaml:"imagesRegExp" min:"1" hint:"write an expression, or remove it" doc:"regular expressions (RE2) that must match a whole canonical name, or name:tag"`
+	Local        *wireLocal   `yaml:"local" hint:"say which: write labels, base or builtBy" doc:"images that were made on the host where they are to run, in the place of images; everything that is given must hold"`
 	Require      *wireRequire `yaml:"require" doc:"the authorities whose word is needed"`
 	Deny         *string      `yaml:"deny" max:"2048" pattern:"\\S" hint:"say why: those who are stopped will read it" doc:"denies, for this reason"`
 	Allow        *string      `yaml:"allow" max:"2048" pattern:"\\S" hint:"say why: it is shown in verdicts" doc:"allows without evidence, for this reason"`
 	Until        *time.Time   `yaml:"until" doc:"from then on the rule no longer matches (RFC 3339)"`
 	Digest       *DigestRule  `yaml:"digest" doc:"pin (default): a point that can, adds the digest that was vouched for; keep: the reference stays as it is; required: a reference without a digest is denied; insecureReplace: a digest beside a tag is replaced by the one for which the tag is signed, or else stands, and which must be vouched for"`
 	Platform     *string      `yaml:"platform" max:"256" pattern:"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$" hint:"write it as in linux/amd64" doc:"the child of a multi-platform image that may be vouched for in its place, and is then pinned"`
+}
+
+// wireLocal is what a rule says of images that were made on the host.
+type wireLocal struct {
+	Labels  map[string]string `yaml:"labels" min:"1" empty:"true" hint:"write the labels that the image must have, or remove it" doc:"labels that the image must have, with these values, in which * stands for any characters"`
+	Base    []string          `yaml:"base" min:"1" hint:"write a pattern, such as registry.example/base/**, or remove it" doc:"patterns of images: the lowest layers are those of such an image, for which an authority of this policy vouches"`
+	BuiltBy []string          `yaml:"builtBy" min:"1" hint:"write the name in a client certificate, or remove it" doc:"names in client certificates, with * for any characters: one of these had it built, as the enforcement point itself saw"`
 }
 
 type wireRevocation struct {

@@ -63,6 +63,10 @@ type DockerImage struct {
 	// Digests are the digests under which the engine itself pulled or pushed it, each with its repository: "registry.example/app@sha256:…".
 	Digests  []string
 	Platform string // "linux/amd64", "linux/arm/v7"; "" if the engine does not say
+	// Labels are those of its config: whoever made the image wrote them.
+	Labels map[string]string
+	// Layers are the digests of its layers without compression (diff IDs), the lowest first. The classic store computes them itself.
+	Layers []image.Digest
 }
 
 // Image returns the image behind a name, a digest, an ID or a short ID, exactly as the engine would take it to make a container. ErrAbsent:
@@ -75,6 +79,8 @@ func (d *Docker) Image(ctx context.Context, name string) (DockerImage, error) {
 		Os           string
 		Architecture string
 		Variant      string
+		Config       struct{ Labels map[string]string }
+		RootFS       struct{ Layers []image.Digest }
 	}
 	if err := d.get(ctx, "images", name, &answer); err != nil {
 		return DockerImage{}, fmt.Errorf("image %s: %w", name, err)
@@ -85,6 +91,7 @@ func (d *Docker) Image(ctx context.Context, name string) (DockerImage, error) {
 	}
 	return DockerImage{
 		ID: id, Names: answer.RepoTags, Digests: answer.RepoDigests, Platform: platform(answer.Os, answer.Architecture, answer.Variant),
+		Labels: answer.Config.Labels, Layers: answer.RootFS.Layers,
 	}, nil
 }
 

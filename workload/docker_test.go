@@ -52,27 +52,30 @@ func engine(t *testing.T, answers map[string]string) *workload.Docker {
 func TestImage(t *testing.T) {
 	d := engine(t, map[string]string{
 		"/images/registry.example/app:1/json": `{"Id":"` + config.String() + `","RepoTags":["registry.example/app:1"],
-			"RepoDigests":["registry.example/app@` + manifest.String() + `"],"Os":"linux","Architecture":"arm","Variant":"v7"}`,
+			"RepoDigests":["registry.example/app@` + manifest.String() + `"],"Os":"linux","Architecture":"arm","Variant":"v7",
+			"Config":{"Labels":{"team":"shop"}},"RootFS":{"Type":"layers","Layers":["` + manifest.String() + `"]}}`,
 		"/images/bare/json":   `{"Id":"` + config.String() + `"}`,
 		"/images/short/json":  `{"Id":"sha256:12"}`,
 		"/images/broken/json": `500 {"message":"the disk is on fire"}`,
 		"/images/half/json":   `{"Id":`,
+		"/images/odd/json":    `{"Id":"` + config.String() + `","RootFS":{"Layers":["md5:00"]}}`,
 		"/images/huge/json":   strings.Repeat(" ", 5<<20),
 	})
 	got, err := d.Image(t.Context(), "registry.example/app:1")
 	want := workload.DockerImage{
 		ID: config, Names: []string{"registry.example/app:1"}, Digests: []string{"registry.example/app@" + manifest.String()}, Platform: "linux/arm/v7",
+		Labels: map[string]string{"team": "shop"}, Layers: []image.Digest{manifest},
 	}
 	if err != nil || !cmp.Equal(got, want, cmp.AllowUnexported(image.Digest{})) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if got, err := d.Image(t.Context(), "bare"); err != nil || got.ID != config || got.Platform != "" {
+	if got, err := d.Image(t.Context(), "bare"); err != nil || got.ID != config || got.Platform != "" || got.Labels != nil || got.Layers != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := d.Image(t.Context(), "other"); !errors.Is(err, workload.ErrAbsent) {
 		t.Errorf("got %v, want ErrAbsent", err)
 	}
-	for name, text := range map[string]string{"short": "12", "broken": "the disk is on fire", "half": "unexpected end", "huge": "more than"} {
+	for name, text := range map[string]string{"short": "12", "broken": "the disk is on fire", "half": "unexpected end", "odd": "md5", "huge": "more than"} {
 		if _, err := d.Image(t.Context(), name); err == nil || errors.Is(err, workload.ErrAbsent) || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: got %v, want an error with %q", name, err, text)
 		}
@@ -105,6 +108,19 @@ func TestNamesStayNames(t *testing.T) {
 		_, err := d.Image(t.Context(), name)
 		if err == nil || errors.Is(err, workload.ErrAbsent) {
 			t.Errorf("%q: got %v", name, err)
+		}
+	}
+}
+
+func TestImages(t *testing.T) {
+	d := engine(t, map[string]string{"/images/json": `[{"Id":"` + config.String() + `","RepoTags":["a:1"]},{"Id":"` + manifest.String() + `"}]`})
+	got, err := d.Images(t.Context())
+	if err != nil || len(got) != 2 || got[0] != config || got[1] != manifest {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, bad := range []string{`[{"Id":"sha256:12"}]`, `{}`, "500 x", strings.Repeat(" ", 5<<20)} {
+		if _, err := engine(t, map[string]string{"/images/json": bad}).Images(t.Context()); err == nil {
+			t.Errorf("%s: no error", bad)
 		}
 	}
 }

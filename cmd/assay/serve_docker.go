@@ -127,6 +127,7 @@ func (a *app) serveDocker(ctx context.Context, o *serveDockerOptions) error {
 	defer daemon.Close()
 	h, err := docker.New(docker.Config{
 		Memory: a.decidedIn(o.stateDir, s.log), Point: s.point, Daemon: daemon, Routes: o.routes, RequireContentChain: o.strict,
+		Local: s.engine.Local, Builders: a.builtIn(o.stateDir, s.log),
 		Log: s.log, Refused: s.metrics.refuse, Now: a.now,
 	})
 	if err != nil {
@@ -141,6 +142,14 @@ func (a *app) decidedIn(folder string, log *slog.Logger) docker.Memory {
 		return nil
 	}
 	return memory.Open(filepath.Join(folder, "docker"), memory.Options{Now: a.now, Log: log})
+}
+
+// builtIn returns the memory of who had images built. Without any folder nobody is known.
+func (a *app) builtIn(folder string, log *slog.Logger) docker.Builders {
+	if folder = a.stateIn(folder); folder == "" {
+		return nil
+	}
+	return memory.OpenBuilders(filepath.Join(folder, "docker"), memory.Options{Now: a.now, Log: log})
 }
 
 // readRoutes reads the switches: those of the environment, then those of flags.

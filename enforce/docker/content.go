@@ -139,7 +139,27 @@ type held struct {
 
 // candidates decides about the names that an image goes by: the one that was asked for, then the digests under which the daemon got it from
 // the same repository; all of them where it was asked for by its ID. The first verdict counts if none allows.
+//
+// Rules about images that were made on this host come first: they need no name, and often nobody's answer.
 func (c *content) candidates(ctx context.Context, req engine.Request, l *held) engine.Verdict {
+	facts := c.handler.local(l)
+	if facts == nil {
+		return c.byName(ctx, req, l, func() engine.Verdict {
+			asked := req
+			asked.Image, asked.Content = Unnamed+"@"+l.ID.String(), false // it is the content itself that is asked about
+			return c.next.Decide(ctx, asked)
+		})
+	}
+	made, decided := c.madeHere(ctx, req, l, facts)
+	if decided {
+		return made
+	}
+	v := c.byName(ctx, req, l, func() engine.Verdict { return made })
+	return besideMade(v, &made)
+}
+
+// byName decides about the names of an image; unnamed does about its content itself.
+func (c *content) byName(ctx context.Context, req engine.Request, l *held, unnamed func() engine.Verdict) engine.Verdict {
 	names, byID := l.candidates(req.Image)
 	var first engine.Verdict
 	bare := false
@@ -163,9 +183,7 @@ func (c *content) candidates(ctx context.Context, req engine.Request, l *held) e
 		return first
 	}
 	// Nobody's name: a rule that lets images pass without anybody's word can let this one pass too.
-	asked := req
-	asked.Image, asked.Content = Unnamed+"@"+l.ID.String(), false // it is the content itself that is asked about
-	v := c.next.Decide(ctx, asked)
+	v := unnamed()
 	switch {
 	case v.Allowed && v.Outcome == engine.Allowed:
 		return v
@@ -173,7 +191,7 @@ func (c *content) candidates(ctx context.Context, req engine.Request, l *held) e
 		return first
 	}
 	reason := "the image " + l.ID.String() + " has no name of a registry under which somebody could vouch for it"
-	if v.Outcome == engine.Denied {
+	if v.Outcome == engine.Denied && !v.Local {
 		reason += "; as " + Unnamed + ": " + v.Reason
 	}
 	return withheld(v, engine.Denied, reason)
@@ -292,9 +310,11 @@ func withheld(v engine.Verdict, outcome engine.Outcome, reason string) engine.Ve
 	return v
 }
 
+// soft reports whether a decision stops nothing.
+func soft(d *engine.Decision) bool { return d.Mode == "warn" || d.Mode == "audit" }
+
 // enforces reports whether one of the policies that spoke enforces.
 func enforces(v *engine.Verdict) bool {
-	soft := func(d *engine.Decision) bool { return d.Mode == "warn" || d.Mode == "audit" }
 	return !soft(&v.Decision) || slices.ContainsFunc(v.Also, func(d engine.Decision) bool {
 		return !soft(&d) && d.Outcome != engine.NoOpinion
 	})

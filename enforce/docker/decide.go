@@ -28,6 +28,15 @@ func (h *Handler) authorize(ctx context.Context, r *request) answer {
 	if err != nil {
 		return h.cannotRead(ctx, r, err)
 	}
+	a := h.obey(ctx, c)
+	if a.Allow && c.route.makes() {
+		h.builds.begin(ctx, c)
+	}
+	return a
+}
+
+// obey decides about a request whose route was looked for.
+func (h *Handler) obey(ctx context.Context, c *call) answer {
 	switch c.route.class {
 	case ordinary:
 		return answer{Allow: true}
@@ -36,9 +45,9 @@ func (h *Handler) authorize(ctx context.Context, r *request) answer {
 	case create, start, rename, pull, service:
 		return h.images(ctx, c)
 	}
-	return h.refuse(ctx, r, UnknownRoute, fmt.Sprintf(
+	return h.refuse(ctx, c.request, UnknownRoute, fmt.Sprintf(
 		"%s %s: no route of the engine that Assay knows, so that it is denied\nnext: if it is a new one, take a newer Assay; if it is a slip, correct the path",
-		clip(r.RequestMethod), clip(r.RequestURI)))
+		clip(c.RequestMethod), clip(c.RequestURI)))
 }
 
 func (h *Handler) cannotRead(ctx context.Context, r *request, err error) answer {

@@ -31,7 +31,7 @@ const MediaType = "application/vnd.docker.plugins.v1.1+json"
 const (
 	// maxQuestion is how much is read of what the daemon asks, in bytes: it shows bodies of 4 MiB at most, in base64, beside headers of 1 MiB.
 	maxQuestion = 8 << 20
-	// maxTold is how much is read of what the daemon tells after the fact, which nobody looks at.
+	// maxTold is how much is read of what the daemon tells after the fact, which is looked at only while somebody makes an image.
 	maxTold     = 16 << 20
 	maxDeciding = 256 // requests with images at once; more are denied, and reading ones are none of them
 )
@@ -69,6 +69,11 @@ type Config struct {
 	RequireContentChain bool
 	// Memory remembers what was allowed for times when it cannot be told; nil: nothing is remembered.
 	Memory Memory
+	// Local says what the policies in force ask about images that were made on this host: whether rules are about them at all, and whether about
+	// who had them built. nil: nothing, and then no such rule matches.
+	Local func() (rules, builders bool)
+	// Builders remembers who had images built; nil: nobody ever knows. The Daemon must be a Lister too, or nobody has anything built.
+	Builders Builders
 
 	Log     *slog.Logger        // is told of each request that is refused without a verdict; nil: nobody is told
 	Refused func(reason string) // the same, for the count, with one of a few words
@@ -80,6 +85,7 @@ type Handler struct {
 	config   Config
 	actions  map[string]Action
 	engine   *engineKind
+	builds   *builds
 	deciding chan struct{}
 	names    *names
 	mux      *http.ServeMux
@@ -112,7 +118,8 @@ func New(c Config) (*Handler, error) {
 		config: c, actions: actions, engine: &engineKind{daemon: c.Daemon, now: c.Now},
 		deciding: make(chan struct{}, maxDeciding), names: &names{now: c.Now}, mux: http.NewServeMux(),
 	}
-	h.mux.HandleFunc("POST /Plugin.Activate", activate)
+	h.builds = &builds{daemon: c.Daemon, builders: c.Builders, wanted: h.wantsBuilders, log: c.Log}
+	h.mux.HandleFunc("POST /Plugin.Activate", h.activate)
 	h.mux.HandleFunc("POST /AuthZPlugin.AuthZReq", h.before)
 	h.mux.HandleFunc("POST /AuthZPlugin.AuthZRes", h.after)
 	return h, nil
@@ -133,21 +140,32 @@ func write(w http.ResponseWriter, body any) {
 	_ = json.NewEncoder(w).Encode(body) // the daemon has left: it allows nothing by itself
 }
 
-func activate(w http.ResponseWriter, _ *http.Request) {
+// activate answers what a daemon asks when it has just started: what an earlier one was told to do has ended with it.
+func (h *Handler) activate(w http.ResponseWriter, _ *http.Request) {
+	h.builds.reset()
 	write(w, map[string][]string{"Implements": {"authz"}})
 }
 
-// after is told that the daemon has obeyed. What it answered is nobody's business here.
+// after is told what the daemon answered, which matters where a name was held for it, or where that ends the making of an image.
 func (h *Handler) after(w http.ResponseWriter, r *http.Request) {
-	told := io.LimitReader(r.Body, maxTold)
-	if !h.names.none() {
-		var done request
-		if err := json.NewDecoder(told).Decode(&done); err == nil {
-			h.names.end(done.id())
+	body := io.LimitReader(r.Body, maxTold)
+	if !h.names.none() || !h.builds.idle() {
+		if bug := enforce.Guard(func() { h.obeyed(r.Context(), body) }); bug != nil {
+			h.config.Log.Error("bug", "error", bug.Error(), "stack", string(bug.Stack))
 		}
 	}
-	_, _ = io.Copy(io.Discard, told) // so that the connection can be used again
+	_, _ = io.Copy(io.Discard, body) // so that the connection can be used again
 	write(w, answer{Allow: true})
+}
+
+// obeyed takes note of a request that the daemon is done with.
+func (h *Handler) obeyed(ctx context.Context, body io.Reader) {
+	var t told
+	if err := json.NewDecoder(body).Decode(&t); err != nil {
+		return
+	}
+	h.names.end(t.id())
+	h.builds.told(ctx, &t)
 }
 
 // request is what the daemon says of a request that it has not obeyed yet.

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -41,7 +42,9 @@ func (c *claim) counts(now time.Time) bool {
 // requestID is what the daemon says of a request before and after it obeyed, hashed: an address can be long.
 type requestID [sha256.Size]byte
 
-func (r *request) id() requestID { return sha256.Sum256([]byte(r.RequestMethod + " " + r.RequestURI)) }
+func (r *request) id() requestID {
+	return sha256.Sum256(fmt.Appendf(nil, "%q", []string{r.User, r.UserAuthNMethod, r.RequestMethod, r.RequestURI}))
+}
 
 // called returns a container's name as the daemon takes what somebody wrote.
 func called(written string) string { return strings.TrimPrefix(strings.TrimSpace(written), "/") }

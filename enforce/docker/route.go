@@ -173,6 +173,15 @@ var routes = []route{
 	{"DELETE", "/volumes/{name}", ordinary, ""},
 }
 
+// makes reports whether requests of a route can make an image, or give one a name.
+func (r route) makes() bool {
+	switch r.by {
+	case "build", "session", "grpc", "load", "commit", "tag":
+		return true
+	}
+	return r.class == pull
+}
+
 // reads reports whether a method changes nothing, by the engine's own router: such routes have no other handlers.
 func reads(method string) bool { return method == "GET" || method == "HEAD" }
 

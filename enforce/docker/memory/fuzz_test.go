@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -42,6 +43,32 @@ func FuzzDecode(f *testing.F) {
 		}
 		if twice, err := encode(again); err != nil || !bytes.Equal(once, twice) {
 			t.Errorf("%v: got\n%s, then\n%s", err, once, twice)
+		}
+	})
+}
+
+// The same for who had images built.
+func FuzzDecodeBuilt(f *testing.F) {
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	content, err := json.Marshal(builtDocument{Version: version, Built: []built{{Image: image.SHA256(nil), User: "ci-1", At: now}, {Image: image.SHA256([]byte("a")), User: "ci-2", At: now}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content)
+	f.Add(content[:len(content)/2])
+	f.Add([]byte(`{"version":1,"built":null}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		known, err := decodeBuilt(content)
+		if err != nil {
+			return
+		}
+		if len(known) > MaxBuilt {
+			t.Errorf("%d images", len(known))
+		}
+		for id, one := range known {
+			if id.IsZero() || id != one.Image || one.User == "" || len(one.User) > maxText || one.At.IsZero() {
+				t.Errorf("%+v is taken", one)
+			}
 		}
 	})
 }

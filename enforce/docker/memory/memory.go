@@ -170,7 +170,7 @@ func (m *Memory) change(ctx context.Context, now time.Time, edit func(map[key]en
 	if err := os.MkdirAll(m.folder, 0o700); err != nil {
 		return err
 	}
-	release, err := m.lock(ctx)
+	release, err := lock(ctx, m.file())
 	if err != nil {
 		return err
 	}
@@ -218,11 +218,11 @@ func newest(entries map[key]entry) []entry {
 	return list[:min(len(list), MaxEntries)]
 }
 
-// lock waits until no other process is about to write. The lock ends with the process that holds it.
-func (m *Memory) lock(ctx context.Context) (release func(), err error) {
+// lock waits until no other process is about to write a file. The lock ends with the process that holds it.
+func lock(ctx context.Context, file string) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxLockWait)
 	defer cancel()
-	l := flock.New(m.file()+".lock", flock.SetPermissions(0o600))
+	l := flock.New(file+".lock", flock.SetPermissions(0o600))
 	if _, err := l.TryLockContext(ctx, lockRetry); err != nil {
 		return nil, fmt.Errorf("%s: %w", l.Path(), err)
 	}

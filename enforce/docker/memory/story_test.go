@@ -100,6 +100,7 @@ func (p *plugin) restart() {
 	}
 	p.handler, err = docker.New(docker.Config{
 		Point: &enforce.Point{Decider: e}, Daemon: p, Now: now, RequireContentChain: p.chained, Memory: memory.Open(p.folder, memory.Options{Now: now}),
+		Local: e.Local, Builders: memory.OpenBuilders(p.folder, memory.Options{Now: now}),
 	})
 	if err != nil {
 		p.Fatal(err)
