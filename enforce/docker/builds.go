@@ -168,7 +168,7 @@ func (b *builds) told(ctx context.Context, t *told) {
 	case m.user == "" || b.builders == nil || !b.wanted():
 	case m.commit && t.ResponseStatusCode == http.StatusCreated:
 		made = committed(t.ResponseBody)
-	case m.before != nil && t.ResponseStatusCode == http.StatusOK:
+	case m.before != nil && (t.ResponseStatusCode == http.StatusOK || t.ResponseStatusCode == 0): // the daemon forgets that of an answer in pieces
 		made = b.behind(ctx, m)
 	}
 	if doubted := b.leave(m); doubted && !m.commit || len(made) == 0 {

@@ -254,6 +254,11 @@ func TestT50_LocalBuiltBy(t *testing.T) {
 			s.names(appName, config)
 			s.ends("ci-1", buildApp, 200, "")
 		}, true},
+		"a build whose answer came in pieces": {func(s *site) {
+			s.begins("ci-1", buildApp)
+			s.names(appName, config)
+			s.ends("ci-1", buildApp, 0, "")
+		}, true},
 		"by somebody else": {func(s *site) {
 			s.begins("eve", buildApp)
 			s.names(appName, config)
