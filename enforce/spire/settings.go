@@ -1,5 +1,3 @@
-// Package spire is the enforcement point of SPIRE's agent: the workload attestors docker and k8s as plugins, which give a workload its
-// selectors only if the image that it runs is vouched for.
 package spire
 
 import "time"
