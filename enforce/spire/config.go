@@ -11,6 +11,8 @@ import (
 	"github.com/hashicorp/hcl"
 	"github.com/hashicorp/hcl/hcl/ast"
 	"github.com/hashicorp/hcl/hcl/parser"
+	"github.com/hashicorp/hcl/hcl/scanner"
+	"github.com/hashicorp/hcl/hcl/token"
 	jsonparser "github.com/hashicorp/hcl/json/parser"
 )
 
@@ -64,7 +66,26 @@ func parse(text string) (*ast.ObjectList, error) {
 	if !ok {
 		return nil, errors.New("it is no list of keys")
 	}
+	if lastToken(text) == token.ASSIGN { // the parser leaves the key out, and what it demands with it
+		return nil, errors.New("the last key has no value")
+	}
 	return root, nil
+}
+
+// lastToken returns the type of the last token that is no comment.
+func lastToken(text string) token.Type {
+	s := scanner.New([]byte(text))
+	s.Error = func(token.Pos, string) {}
+	last := token.EOF
+	for {
+		switch next := s.Scan().Type; next {
+		case token.EOF:
+			return last
+		case token.COMMENT:
+		default:
+			last = next
+		}
+	}
 }
 
 // unknownKey is a key that no field has.
