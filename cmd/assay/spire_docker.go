@@ -28,7 +28,7 @@ func (a *app) spireDocker() spireAttestor {
 	return spireAttestor{
 		name: "docker", short: "Be the workload attestor of Docker's and Podman's containers", help: spireDockerHelp, examples: spireDockerExamples,
 		make: func(p *spire.Plugin, proc *workload.Proc) spire.Attestor {
-			return spire.NewDocker(spire.DockerConfig{Plugin: p, Proc: proc, NewVerifier: a.newVerifier(p)})
+			return spire.NewDocker(spire.DockerConfig{Plugin: p, Proc: proc, NewVerifier: a.spireVerifier(p)})
 		},
 	}
 }
