@@ -1,6 +1,7 @@
 package spire
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -138,7 +139,7 @@ func remarkLocator(s *KubernetesSettings, n *notes) {
 func (b *kubernetesBlock) kubelet(s *KubernetesSettings, n *notes) {
 	s.CAPath, s.SkipVerification, s.TokenPath = b.KubeletCAPath, b.SkipKubeletVerification, b.TokenPath
 	s.CertificatePath, s.PrivateKeyPath, s.Anonymous = b.CertificatePath, b.PrivateKeyPath, b.UseAnonymousAuthentication
-	s.NodeName, s.NodeNameEnv = b.NodeName, orElse(b.NodeNameEnv, defaultNodeNameEnv)
+	s.NodeName, s.NodeNameEnv = b.NodeName, cmp.Or(b.NodeNameEnv, defaultNodeNameEnv)
 	if b.DisableKubeletClient {
 		b.conflicts(n)
 		return
@@ -271,7 +272,7 @@ func (e brokerEntry) broker(noKubelet bool, n *notes) Broker {
 	if err := checkSPIFFEID(e.ID); err != nil {
 		n.problem("experimental.broker.brokers[%s].id: %v", e.ID, err)
 	}
-	scope := orElse(e.PodReferenceScope, scopeNode)
+	scope := cmp.Or(e.PodReferenceScope, scopeNode)
 	switch {
 	case scope != scopeNode && scope != scopeCluster:
 		n.problem("experimental.broker.brokers[%s].pod_reference_scope: unsupported value %q; must be one of [agent_node, cluster]", e.ID, scope)

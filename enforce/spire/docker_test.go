@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -254,50 +255,65 @@ func TestDOCKER8_NoDigests(t *testing.T) {
 	}
 }
 
-// Podman's containers are asked of Podman: of root's, or of a user's where that is wanted.
+// Podman's containers are asked of Podman: of root's, or of a user's where that is wanted, and only if the socket is that user's.
 func TestDOCKER9_Podman(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can own the socket of another user")
+	folder, me := t.TempDir(), os.Getuid()
+	userSocket := func(uid int) *daemon {
+		if err := os.Mkdir(filepath.Join(folder, strconv.Itoa(uid)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return startDaemonAt(t, filepath.Join(folder, strconv.Itoa(uid), "user.sock"))
 	}
-	folder := t.TempDir()
-	docker := startDaemon(t)
-	root := startDaemonAt(t, filepath.Join(folder, "root.sock"))
-	if err := os.Mkdir(filepath.Join(folder, "1000"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	user := startDaemonAt(t, filepath.Join(folder, "1000", "user.sock"))
-	if err := os.Chown(user.socket, 1000, 1000); err != nil {
-		t.Fatal(err)
-	}
-	for name, d := range map[string]*daemon{"docker": docker, "root": root, "user": user} {
+	docker, root, user, foreign := startDaemon(t), startDaemonAt(t, filepath.Join(folder, "root.sock")), userSocket(me), userSocket(me+1)
+	for name, d := range map[string]*daemon{"docker": docker, "root": root, "user": user, "foreign": foreign} {
 		d.run(idA, `{"Id":"`+idA+`","Config":{"Image":"`+name+`"}}`)
 	}
 	keys := `docker_socket_path = "` + docker.host() + `" podman_socket_path = "` + root.host() + `"
 		podman_socket_path_template = "unix://` + folder + `/%d/user.sock" `
+	of := func(uid int) string {
+		return fmt.Sprintf("0::/user.slice/user-%d.slice/user@%d.service/user.slice/libpod-%s.scope/container\n", uid, uid, idA)
+	}
 	p := &processes{}
 	p.set(1, 10, inDocker(idA))
 	p.set(2, 20, "0::/machine.slice/libpod-"+idA+".scope/container\n")
-	p.set(3, 30, "0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-"+idA+".scope/container\n")
+	p.set(3, 30, of(me))
 	p.set(4, 40, "0::/user.slice/user-99999999999.slice/libpod-"+idA+".scope\n")
-	tests := []struct {
-		keys string
-		pid  int32
-		want []string
+	p.set(5, 50, of(me+1))
+	p.set(6, 60, of(me+2))
+	for _, test := range []struct {
+		keys  string
+		pid   int32
+		want  string
+		fails bool
 	}{
-		{"", 1, []string{"image_id:docker"}},
-		{"", 2, []string{"image_id:root"}},
-		{"", 3, nil},
-		{"", 4, []string{"image_id:root"}},
-		{"use_rootless_podman = true", 2, []string{"image_id:root"}},
-	}
-	for _, test := range tests {
+		{"", 1, "docker", false},
+		{"", 2, "root", false},
+		{"", 3, "", false},
+		{"", 4, "root", false},
+		{"", 5, "", false},
+		{"use_rootless_podman = true", 2, "root", false},
+		{"use_rootless_podman = true", 3, "user", false},
+		{"use_rootless_podman = true", 4, "root", false},
+		{"use_rootless_podman = true", 5, "", true}, // somebody else has made the socket
+		{"use_rootless_podman = true", 6, "", true}, // there is none
+	} {
+		if test.keys == "" && user.count("containers") > 0 {
+			t.Error("a user's Podman was asked")
+		}
+		var want []string
+		if test.want != "" {
+			want = []string{"image_id:" + test.want}
+		}
 		got, err := configured(t, attestor(p, nil), keys+test.keys).Attest(t.Context(), test.pid)
-		if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
+		if diff := cmp.Diff(want, got); (err != nil) != test.fails || diff != "" {
 			t.Errorf("process %d, %s: %v %s", test.pid, test.keys, err, diff)
 		}
 	}
-	if n := user.count("containers"); n != 0 {
-		t.Errorf("a user's Podman was asked %d times", n)
+	if n := foreign.count("containers"); n != 0 {
+		t.Errorf("a socket of somebody else was asked %d times", n)
+	}
+	if n := docker.count("containers"); n != 1 {
+		t.Errorf("Docker was asked %d times, want 1", n)
 	}
 }
 
