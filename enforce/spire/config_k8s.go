@@ -2,6 +2,7 @@ package spire
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
@@ -13,7 +14,6 @@ const (
 	defaultMaxPollAttempts   = 60
 	defaultPollRetryInterval = 500 * time.Millisecond
 	defaultReloadInterval    = time.Minute
-	maxPort                  = 65_535
 )
 
 const noteLegacyLocator = "Using the legacy container locator. This feature will be removed in a future release."
@@ -150,8 +150,8 @@ func (b *kubernetesBlock) kubelet(s *KubernetesSettings, n *notes) {
 		n.problem("cannot use both the read-only and secure port")
 	case s.ReadOnlyPort == 0 && s.SecurePort == 0:
 		s.SecurePort = defaultSecurePort
-	case s.ReadOnlyPort > maxPort || s.SecurePort > maxPort:
-		n.problem("a port of the kubelet is above %d", maxPort)
+	case s.ReadOnlyPort > math.MaxUint16 || s.SecurePort > math.MaxUint16:
+		n.problem("a port of the kubelet is above %d", math.MaxUint16)
 	}
 	b.authentication(s, n)
 }
