@@ -1,7 +1,6 @@
 package spire
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -253,11 +252,7 @@ func (s *Server) ask(ctx context.Context, ask func(context.Context, State) ([]st
 		s.current.giveBack(h)
 		return answer{err: Refuse(enforce.CannotTell, codes.Unavailable, fmt.Sprintf("%sthere are %d calls already", tryAgain, maxCalls))}
 	}
-	patience := CallTimeout
-	if p, ok := h.state.(Patient); ok {
-		patience = cmp.Or(p.Patience(), CallTimeout)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, h.patience, fmt.Errorf("no answer within %v", h.patience))
 	defer cancel()
 	answers := make(chan answer, 1) // nobody may wait for it any more
 	s.plugin.Go("attestation", func() {
