@@ -222,7 +222,9 @@ func TestPodListLimits(t *testing.T) {
 	pods := func(yield func(int) string) io.Reader {
 		return io.MultiReader(strings.NewReader(`{"items":[`), &generator{next: yield})
 	}
-	_, _, err := decodePods(pods(func(i int) string { return fmt.Sprintf(`{"metadata":{"uid":"%d","name":%q}},`, i, strings.Repeat("x", 100_000)) }), false)
+	_, _, err := decodePods(pods(func(i int) string {
+		return fmt.Sprintf(`{"metadata":{"uid":"%d","name":%q}},`, i, strings.Repeat("x", 100_000))
+	}), false)
 	if err == nil || !strings.Contains(err.Error(), "more than 67108864 bytes") {
 		t.Errorf("endless pods: %v", err)
 	}
