@@ -51,7 +51,8 @@ type KubeletConfig struct {
 	// Go starts a goroutine whose panic must not end the process. Nil: one is logged.
 	Go func(name string, fn func())
 
-	dial dialFunc // nil: the network's
+	dial   dialFunc // nil: the network's
+	server string   // in messages about its CA; "": kubelet
 }
 
 // Kubelet asks a kubelet for its pods. All callers share one fetch at a time, and two begin no sooner after one another than configured.
@@ -59,7 +60,7 @@ type KubeletConfig struct {
 type Kubelet struct {
 	config KubeletConfig
 	url    string
-	files  *kubeletFiles // of the fetch alone
+	files  *serverFiles // of the fetch alone
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -98,11 +99,10 @@ func OpenKubelet(c KubeletConfig) (*Kubelet, error) {
 	if c.ReloadInterval <= 0 {
 		c.ReloadInterval = defaultKubeletFiles
 	}
-	files, err := openKubeletFiles(c, time.Now())
-	if err != nil {
+	k := &Kubelet{config: c, url: kubeletURL(c), files: &serverFiles{config: c}}
+	if _, _, err := k.files.current(time.Now()); err != nil {
 		return nil, err
 	}
-	k := &Kubelet{config: c, url: kubeletURL(c), files: files}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	return k, nil
 }
@@ -254,7 +254,7 @@ func (k *Kubelet) fetch(number uint64) (*PodList, error) {
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, maxKubeletRefusal))
 		return nil, fmt.Errorf("unexpected status code on pods response: %d %s", resp.StatusCode, said)
 	}
-	list, _, err := decodePods(resp.Body, k.config.KeepCompleted)
+	list, _, err := decodePods(resp.Body, decodeOptions{completed: k.config.KeepCompleted})
 	switch {
 	case errors.Is(err, errNoObject), errors.Is(err, errNoItems):
 		return nil, fmt.Errorf("invalid kubelet response: %w", err)

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -27,9 +28,9 @@ const (
 // serviceAccount is where Linux has the files of a pod's service account: the same folder under two names, of which an image may lack one.
 var serviceAccount = []string{"/var/run/secrets/kubernetes.io/serviceaccount", "/run/secrets/kubernetes.io/serviceaccount"}
 
-// kubeletFiles are the files that a kubelet's client needs, and what was made of them. They are read again from time to time, and the
+// serverFiles are the files that a client of a kubelet or an API server needs, and what was made of them. They are read again from time to time, and the
 // connection is kept unless one that it was made of has changed.
-type kubeletFiles struct {
+type serverFiles struct {
 	config KubeletConfig
 	read   time.Time
 	token  string
@@ -37,18 +38,12 @@ type kubeletFiles struct {
 	client *http.Client
 }
 
-func openKubeletFiles(c KubeletConfig, now time.Time) (*kubeletFiles, error) {
-	f := &kubeletFiles{config: c}
-	_, _, err := f.current(now)
-	return f, err
-}
-
 // current returns the client and the token. Files are read if it is time; if that fails, the next call tries again.
-func (f *kubeletFiles) current(now time.Time) (*http.Client, string, error) {
+func (f *serverFiles) current(now time.Time) (*http.Client, string, error) {
 	if f.client != nil && now.Sub(f.read) < f.config.ReloadInterval {
 		return f.client, f.token, nil
 	}
-	parts := kubeletParts{}
+	parts := serverParts{}
 	if !f.config.ReadOnly {
 		if err := parts.load(f.config); err != nil {
 			return nil, "", err
@@ -64,7 +59,7 @@ func (f *kubeletFiles) current(now time.Time) (*http.Client, string, error) {
 	return f.client, f.token, nil
 }
 
-func (f *kubeletFiles) renew(parts kubeletParts, source [sha256.Size]byte) error {
+func (f *serverFiles) renew(parts serverParts, source [sha256.Size]byte) error {
 	config, err := parts.tls(f.config)
 	if err != nil {
 		return err
@@ -74,7 +69,7 @@ func (f *kubeletFiles) renew(parts kubeletParts, source [sha256.Size]byte) error
 	return nil
 }
 
-func (f *kubeletFiles) close() {
+func (f *serverFiles) close() {
 	if f.client != nil {
 		f.client.CloseIdleConnections()
 	}
@@ -99,16 +94,16 @@ func kubernetesClient(config *tls.Config, dial dialFunc) *http.Client {
 	}
 }
 
-// kubeletParts are the contents of the files.
-type kubeletParts struct {
+// serverParts are the contents of the files.
+type serverParts struct {
 	ca, cert, key []byte
 	token         string
 }
 
-func (p *kubeletParts) load(c KubeletConfig) (err error) {
+func (p *serverParts) load(c KubeletConfig) (err error) {
 	if !c.InsecureSkipVerification {
 		if p.ca, err = readAccountFile(c.CAFile, c.ServiceAccount, "ca.crt"); err != nil {
-			return fmt.Errorf("unable to load kubelet CA: %w", err)
+			return fmt.Errorf("unable to load %s CA: %w", cmp.Or(c.server, "kubelet"), err)
 		}
 	}
 	switch {
@@ -135,7 +130,7 @@ func (p *kubeletParts) load(c KubeletConfig) (err error) {
 }
 
 // sum is of what a connection is made with. The token is not of it.
-func (p *kubeletParts) sum() [sha256.Size]byte {
+func (p *serverParts) sum() [sha256.Size]byte {
 	h := sha256.New()
 	for _, part := range [][]byte{p.ca, p.cert, p.key} {
 		one := sha256.Sum256(part)
@@ -144,7 +139,7 @@ func (p *kubeletParts) sum() [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-func (p *kubeletParts) tls(c KubeletConfig) (*tls.Config, error) {
+func (p *serverParts) tls(c KubeletConfig) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.ReadOnly {
 		return config, nil
@@ -155,7 +150,7 @@ func (p *kubeletParts) tls(c KubeletConfig) (*tls.Config, error) {
 	default:
 		roots, err := parseRoots(p.ca)
 		if err != nil {
-			return nil, fmt.Errorf("unable to parse kubelet CA: %w", err)
+			return nil, fmt.Errorf("unable to parse %s CA: %w", cmp.Or(c.server, "kubelet"), err)
 		}
 		config.RootCAs = roots
 		if c.Host == "" { // the node's name is not known, and few certificates are for 127.0.0.1

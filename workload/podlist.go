@@ -27,6 +27,8 @@ type Pod struct {
 	// Flaw is why the pod cannot be used: something that counts has the wrong type, comes twice, or is too much. What else is in
 	// this struct is then only what could be read, and selectors must not be made of it.
 	Flaw error
+
+	version string // resourceVersion, of an API server's answer about one object
 }
 
 // Owner is an object that a pod or another object belongs to.

@@ -28,8 +28,9 @@ var (
 	listKeys     = []string{"items", "metadata"}
 	listMetaKeys = []string{"continue"}
 	podKeys      = []string{"metadata", "spec", "status"}
-	metaKeys     = []string{"uid", "name", "namespace", "labels", "ownerReferences"}
+	metaKeys     = []string{"uid", "name", "namespace", "labels", "ownerReferences", "resourceVersion"}
 	ownerKeys    = []string{"kind", "name", "uid"}
+	allOwnerKeys = []string{"kind", "name", "uid", "apiVersion", "controller"}
 	specKeys     = []string{"serviceAccountName", "nodeName"}
 	statusKeys   = []string{"containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses", "phase"}
 	oneKeys      = []string{"name", "containerID", "image", "imageID", "state"}
@@ -40,12 +41,12 @@ var (
 // if it counts: a pod that has ended costs no memory.
 type podDecoder struct {
 	*scanner
-	keepCompleted bool
-	list          *PodList
-	keptBytes     int
-	places        map[string]int // of pods in the list, by UID
-	more          string         // what the server calls the rest of the list
-	flawedList    error
+	options    decodeOptions
+	list       *PodList
+	keptBytes  int
+	places     map[string]int // of pods in the list, by UID
+	more       string         // what the server calls the rest of the list
+	flawedList error
 
 	key   []byte
 	texts []byte // of the pod that is being read
@@ -57,11 +58,16 @@ type podDecoder struct {
 type span struct{ from, to int }
 
 type rawPod struct {
-	uid, name, namespace, node, account, phase span
+	uid, name, namespace, node, account, phase, version span
 
 	labels   [][2]span
-	owners   [][3]span
+	owners   []rawOwner
 	statuses [3][]rawStatus
+}
+
+type rawOwner struct {
+	texts      [4]span // kind, name, uid, apiVersion
+	controller bool
 }
 
 type rawStatus struct {
@@ -69,10 +75,16 @@ type rawStatus struct {
 	running bool
 }
 
-// decodePods reads a list of pods. The second result is what the server calls the rest of a list that it did not give whole. An error
+// decodeOptions is what else of a list counts.
+type decodeOptions struct {
+	completed bool // pods that have ended
+	owners    bool // all of what is said of owners
+}
+
+// decodePods reads a list of pods, or of other objects, whose metadata has the same form. The second result is what the server calls the rest of a list that it did not give whole. An error
 // that is errNoObject or errNoItems is about an answer that is JSON, others about one that is not, or too much.
-func decodePods(r io.Reader, keepCompleted bool) (*PodList, string, error) {
-	d := &podDecoder{scanner: newScanner(r), keepCompleted: keepCompleted, places: map[string]int{}}
+func decodePods(r io.Reader, options decodeOptions) (*PodList, string, error) {
+	d := &podDecoder{scanner: newScanner(r), options: options, places: map[string]int{}}
 	d.list = &PodList{uids: map[string]*Pod{}, containers: map[string][]PodContainer{}}
 	if d.peek() != '{' && d.err == nil {
 		d.flawedList = errNoObject
@@ -94,9 +106,9 @@ func decodePods(r io.Reader, keepCompleted bool) (*PodList, string, error) {
 	return d.list, d.more, nil
 }
 
-// decodePod reads one pod, completed or not.
+// decodePod reads one pod, completed or not, or the metadata of another object.
 func decodePod(r io.Reader) (*Pod, error) {
-	d := &podDecoder{scanner: newScanner(r)}
+	d := &podDecoder{scanner: newScanner(r), options: decodeOptions{owners: true}}
 	if d.peek() != '{' && d.err == nil {
 		return nil, errNoObject
 	}
@@ -166,7 +178,7 @@ func (d *podDecoder) add() {
 		d.list.pods[at] = nil
 		delete(d.places, string(uid))
 	}
-	if !d.keepCompleted && d.completed() {
+	if !d.options.completed && d.completed() {
 		return
 	}
 	if d.keptBytes += d.cost(); d.keptBytes > maxPodListKept {
@@ -218,7 +230,7 @@ func (d *podDecoder) build() *Pod {
 	text := func(s span) string { return all[s.from:s.to] }
 	p := &Pod{
 		UID: text(r.uid), Name: text(r.name), Namespace: text(r.namespace), Node: text(r.node), ServiceAccount: text(r.account),
-		Phase: text(r.phase), Flaw: d.flaw,
+		Phase: text(r.phase), version: text(r.version), Flaw: d.flaw,
 	}
 	if len(r.labels) > 0 {
 		p.Labels = make(map[string]string, len(r.labels))
@@ -230,7 +242,9 @@ func (d *podDecoder) build() *Pod {
 		p.Labels[text(l[0])] = text(l[1])
 	}
 	for _, o := range r.owners {
-		p.Owners = append(p.Owners, Owner{Kind: text(o[0]), Name: text(o[1]), UID: text(o[2])})
+		p.Owners = append(p.Owners, Owner{
+			Kind: text(o.texts[0]), Name: text(o.texts[1]), UID: text(o.texts[2]), APIVersion: text(o.texts[3]), Controller: o.controller,
+		})
 	}
 	for i, into := range []*[]ContainerStatus{&p.Containers, &p.Init, &p.Ephemeral} {
 		*into = slices.Grow(*into, len(r.statuses[i]))
@@ -264,6 +278,12 @@ func (d *podDecoder) metaField(key int) {
 		d.text("metadata.name", &r.name)
 	case "namespace":
 		d.text("metadata.namespace", &r.namespace)
+	case "resourceVersion":
+		if !d.options.owners {
+			d.skip()
+			return
+		}
+		d.text("metadata.resourceVersion", &r.version)
 	case "labels":
 		d.labels()
 	case "ownerReferences":
@@ -271,12 +291,27 @@ func (d *podDecoder) metaField(key int) {
 			if !d.room("metadata.ownerReferences") {
 				return false
 			}
-			var o [3]span
-			d.object("metadata.ownerReferences", ownerKeys, func(key int) { d.text("metadata.ownerReferences", &o[key]) })
-			r.owners = append(r.owners, o)
+			r.owners = append(r.owners, d.owner())
 			return true
 		})
 	}
+}
+
+func (d *podDecoder) owner() (o rawOwner) {
+	const path = "metadata.ownerReferences"
+	keys := ownerKeys
+	if d.options.owners {
+		keys = allOwnerKeys
+	}
+	d.object(path, keys, func(key int) {
+		if keys[key] != "controller" {
+			d.text(path, &o.texts[key])
+			return
+		}
+		o.controller = d.peek() == 't'
+		d.skip()
+	})
+	return o
 }
 
 // labels reads the labels, all keys of which count.

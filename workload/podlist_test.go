@@ -13,13 +13,14 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 func decodeText(text string) (*PodList, error) {
-	l, _, err := decodePods(strings.NewReader(text), false)
+	l, _, err := decodePods(strings.NewReader(text), decodeOptions{})
 	return l, err
 }
 
@@ -44,7 +45,7 @@ func TestPodListFields(t *testing.T) {
 		Ephemeral:  []ContainerStatus{{Name: "e"}},
 	}
 	got, found := l.ByUID("u")
-	if diff := cmp.Diff(want, got); !found || diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Pod{})); !found || diff != "" {
 		t.Error(diff)
 	}
 	for id, name := range map[string]string{"1": "c", "2": "i"} {
@@ -94,7 +95,7 @@ func TestPodListWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for reader, r := range map[string]io.Reader{"whole": strings.NewReader(row.text), "byte by byte": iotest.OneByteReader(strings.NewReader(row.text))} {
-				l, _, err := decodePods(r, false)
+				l, _, err := decodePods(r, decodeOptions{})
 				switch {
 				case row.want == "" && (err != nil || len(l.Pods()) != 0):
 					t.Errorf("%s: %v, %v", reader, l, err)
@@ -208,7 +209,7 @@ func TestPodListWhichPods(t *testing.T) {
 	if at := l.ByContainer("5"); at[0].Container.Name != "i" {
 		t.Errorf("init comes before ephemeral: %v", at[0].Container)
 	}
-	kept, _, err := decodePods(strings.NewReader(item(`{"metadata":{"uid":"failed"},"status":{"phase":"Failed"}}`)), true)
+	kept, _, err := decodePods(strings.NewReader(item(`{"metadata":{"uid":"failed"},"status":{"phase":"Failed"}}`)), decodeOptions{completed: true})
 	if err != nil || len(kept.Pods()) != 1 {
 		t.Errorf("where ended pods count: %v, %v", kept, err)
 	}
@@ -216,7 +217,7 @@ func TestPodListWhichPods(t *testing.T) {
 
 func TestPodListLimits(t *testing.T) {
 	endless := io.MultiReader(strings.NewReader(`{"a":"`), endlessReader('x'))
-	if _, _, err := decodePods(endless, false); err == nil || !strings.Contains(err.Error(), "longer than 536870912 bytes") {
+	if _, _, err := decodePods(endless, decodeOptions{}); err == nil || !strings.Contains(err.Error(), "longer than 536870912 bytes") {
 		t.Errorf("an endless text: %v", err)
 	}
 	pods := func(yield func(int) string) io.Reader {
@@ -224,12 +225,12 @@ func TestPodListLimits(t *testing.T) {
 	}
 	_, _, err := decodePods(pods(func(i int) string {
 		return fmt.Sprintf(`{"metadata":{"uid":"%d","name":%q}},`, i, strings.Repeat("x", 100_000))
-	}), false)
+	}), decodeOptions{})
 	if err == nil || !strings.Contains(err.Error(), "more than 67108864 bytes") {
 		t.Errorf("endless pods: %v", err)
 	}
 	broken := io.MultiReader(strings.NewReader(`{"items":[`), iotest.ErrReader(errors.New("cut")))
-	if _, _, err := decodePods(broken, false); err == nil || err.Error() != "cut" {
+	if _, _, err := decodePods(broken, decodeOptions{}); err == nil || err.Error() != "cut" {
 		t.Errorf("a cut connection: %v", err)
 	}
 }
@@ -333,7 +334,7 @@ func TestK8S9_ACompletedPodCostsNoMemory(t *testing.T) {
 		}
 		return n, err
 	})
-	l, _, err := decodePods(watched, false)
+	l, _, err := decodePods(watched, decodeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +366,7 @@ func coreList(t testing.TB) []byte {
 func TestPodListIsSmall(t *testing.T) {
 	content := coreList(t)
 	ours := allocated(func() {
-		if _, _, err := decodePods(bytes.NewReader(content), false); err != nil {
+		if _, _, err := decodePods(bytes.NewReader(content), decodeOptions{}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -394,7 +395,7 @@ func BenchmarkPodList(b *testing.B) {
 		b.ReportAllocs()
 		b.SetBytes(int64(len(content)))
 		for b.Loop() {
-			if _, _, err := decodePods(bytes.NewReader(content), false); err != nil {
+			if _, _, err := decodePods(bytes.NewReader(content), decodeOptions{}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -435,8 +436,8 @@ func FuzzPodList(f *testing.F) {
 	f.Add([]byte(item(`{"metadata":{"uid":"u","labels":{"a":"\ud83d\ude00"}},"status":{"phase":"Failed"}}`)))
 	f.Add([]byte(`{"items":[{"metadata":{"uid":"u"},"metadata":{}}]}`))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		l, _, err := decodePods(bytes.NewReader(content), true)
-		slow, _, slowErr := decodePods(iotest.OneByteReader(bytes.NewReader(content)), true)
+		l, _, err := decodePods(bytes.NewReader(content), decodeOptions{completed: true})
+		slow, _, slowErr := decodePods(iotest.OneByteReader(bytes.NewReader(content)), decodeOptions{completed: true})
 		if diff := cmp.Diff(fmt.Sprint(err), fmt.Sprint(slowErr)); diff != "" {
 			t.Fatalf("the size of the pieces matters: %s", diff)
 		}
