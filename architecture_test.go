@@ -60,7 +60,7 @@ var house = map[string]row{
 	"engine":                                 {may: []string{"image", "policy", "trust"}, owns: append([]string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}, tracing...)},
 	"engine/shared":                          {may: []string{"image", "policy", "trust", "engine"}},
 	"convert":                                {may: []string{"image", "policy"}},
-	"workload":                               {may: []string{"image"}},
+	"workload":                               {may: []string{"image"}, owns: []string{"github.com/Microsoft/go-winio", "golang.org/x/sys/windows"}}, // both for Windows alone
 	"enforce":                                {may: []string{"image", "engine"}},
 	"enforce/kubernetes":                     {may: points},
 	"enforce/kubernetes/cluster":             {may: []string{"trust", "enforce/kubernetes/identity"}, owns: []string{"k8s.io", "golang.org/x/sync/singleflight"}},
@@ -84,6 +84,7 @@ var house = map[string]row{
 	"examples":                               {},
 	"tools/benchdocker":                      {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}},
 	"tools/benchratio":                       {},
+	"tools/benchspire":                       {may: []string{"enforce/spire/spiretest"}},
 	"tools/benchwebhook":                     {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}, owns: []string{"k8s.io/api"}},
 	"tools/mutants":                          {},
 }

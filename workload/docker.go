@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,27 +28,28 @@ var ErrAbsent = errors.New("is not on this host")
 
 // Docker asks a Docker Engine over its socket. It only reads. It is safe for concurrent use.
 type Docker struct {
-	socket string
-	client *http.Client
+	socket string // as messages name it
+	base   url.URL
+	client *http.Client // with a limit of time for each answer
+	stream *http.Client // without one
+
+	config     DockerConfig
+	version    *apiVersion
+	containers *kept[RunningContainer]
+	images     *kept[RunningImage]
+	events     *events
 }
 
-// NewDocker makes a client for the unix socket of an engine. Nothing is asked yet.
+// NewDocker makes a client for the unix socket of an engine, which is asked in its own version of the API. Nothing is asked yet.
 func NewDocker(socket string) *Docker {
-	dialer := &net.Dialer{Timeout: dockerTimeout}
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", socket)
-		},
-		MaxIdleConns:        16,
-		MaxIdleConnsPerHost: 16,
-		IdleConnTimeout:     time.Minute,
-		DisableCompression:  true,
-	}
-	return &Docker{socket: socket, client: &http.Client{Transport: transport, Timeout: dockerTimeout}}
+	return newDocker(DockerConfig{}, endpoint{name: socket, base: plainHTTP, dial: dialUnix(socket, nil)}, &apiVersion{known: true})
 }
 
-// Close lets go of idle connections.
-func (d *Docker) Close() { d.client.CloseIdleConnections() }
+// Close lets go of idle connections, and of the stream of events.
+func (d *Docker) Close() {
+	d.events.close()
+	d.client.CloseIdleConnections()
+}
 
 // DockerImage is an image on the host, as the engine knows it.
 type DockerImage struct {
@@ -185,8 +185,7 @@ func strange(r rune) bool {
 }
 
 func (d *Docker) read(ctx context.Context, path string, into any) error {
-	u := url.URL{Scheme: "http", Host: "docker", Path: path}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.address(path), nil)
 	if err != nil {
 		return err
 	}
@@ -217,6 +216,13 @@ func (d *Docker) read(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("%s: %w", d.socket, err)
 	}
 	return nil
+}
+
+// address is the URL of a path of the API.
+func (d *Docker) address(path string) string {
+	u := d.base
+	u.Path += path
+	return u.String()
 }
 
 // said is the text of an error of the engine.

@@ -1,6 +1,11 @@
 package workload
 
-import "errors"
+import (
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+)
 
 var (
 	// ErrConflict says that what is known of a process names two containers or two pods.
@@ -20,18 +25,71 @@ type Place struct {
 	Podman      *PodmanPlace // nil: not a container of Podman
 }
 
-// Cgroup is one entry of /proc/<pid>/cgroup.
-type Cgroup struct {
-	Hierarchy   string // "0" for the second version
-	Controllers string
-	Path        string
-}
-
 // PodmanPlace is whose container of Podman a process runs in.
 type PodmanPlace struct {
-	Rootless bool
+	Rootless bool   // of a user, not of root
 	UID      uint32 // of the user; of meaning only where Rootless
 }
 
-// ForeignManager reports whether the container is surely another manager's than the kubelet's, as far as paths can tell.
-func (p Place) ForeignManager() bool { return false }
+var userSlice = regexp.MustCompile(`/user-([0-9]+)\.slice/`)
+
+// podmanPlace tells whose container a path of Podman's is. What does not fit a user's number is root's.
+func podmanPlace(path string) (place PodmanPlace, fits bool) {
+	m := userSlice.FindStringSubmatch(path)
+	if m == nil {
+		return PodmanPlace{}, true
+	}
+	uid, err := strconv.ParseUint(m[1], 10, 32)
+	if err != nil {
+		return PodmanPlace{}, false
+	}
+	return PodmanPlace{Rootless: true, UID: uint32(uid)}, true
+}
+
+// ForeignManager reports whether the container is surely another manager's than the kubelet's, as far as paths can tell: Docker's or Podman's
+// beside it. In doubt it is not.
+func (p Place) ForeignManager() bool {
+	if p.ContainerID == "" || p.PodUID != "" {
+		return false
+	}
+	seen := false
+	for _, c := range p.Cgroups {
+		if showsPod(c.Path) {
+			return false
+		}
+		if id, _ := pathIDs(c.Path, false); id != p.ContainerID {
+			continue
+		}
+		if strings.HasPrefix(c.Path, "/..") || !foreign(c.Path, p.ContainerID) {
+			return false
+		}
+		seen = true
+	}
+	return seen
+}
+
+// anyPod is the UID of a pod however it is spelled: with dashes, "_" or nothing between its groups.
+var anyPod = regexp.MustCompile(`pod[[:punct:]]?[[:xdigit:]]{8}(?:[[:punct:]]?[[:xdigit:]]{4}){3}[[:punct:]]?[[:xdigit:]]{12}(?:[^[:xdigit:]]|$)`)
+
+func showsPod(path string) bool {
+	return strings.Contains(path, "/kubepods") || strings.HasPrefix(path, "kubepods") || anyPod.MatchString(path)
+}
+
+// foreign reports whether the segment with the ID, or the one that it lies in, is one that only other managers make.
+func foreign(path, id string) bool {
+	segments := strings.Split(path, "/")
+	for i := len(segments) - 1; i > 0; i-- {
+		at := findID(segments[i])
+		if at < 0 || segments[i][at:at+idLength] != id {
+			continue
+		}
+		own, parent := segments[i], segments[i-1]
+		return own == "docker-"+id+".scope" || otherManager(own) || otherManager(parent)
+	}
+	return false
+}
+
+func otherManager(segment string) bool {
+	return segment == "docker" || segment == "machine.slice" || segment == "user.slice" ||
+		strings.HasPrefix(segment, "libpod") || strings.HasPrefix(segment, "user-") && strings.HasSuffix(segment, ".slice")
+}

@@ -546,13 +546,3 @@ func errorText(err error) string {
 	}
 	return err.Error()
 }
-
-func TestPodmanSocket(t *testing.T) {
-	for template, want := range map[string]string{
-		"unix:///run/user/%d/podman.sock": "unix:///run/user/4294967295/podman.sock", "%%%d%%d": "%4294967295%d",
-	} {
-		if got, err := podmanSocket(template, 1<<32-1); err != nil || got != want {
-			t.Errorf("%q: got %q, %v", template, got, err)
-		}
-	}
-}
