@@ -84,6 +84,7 @@ var house = map[string]row{
 	"examples":                               {},
 	"tools/benchdocker":                      {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}},
 	"tools/benchratio":                       {},
+	"tools/benchspire":                       {may: []string{"enforce/spire/spiretest"}},
 	"tools/benchwebhook":                     {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}, owns: []string{"k8s.io/api"}},
 	"tools/mutants":                          {},
 }

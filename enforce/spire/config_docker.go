@@ -1,9 +1,9 @@
 package spire
 
 import (
-	"errors"
-	"fmt"
-	"strings"
+	"cmp"
+
+	"github.com/assay-dev/assay/workload"
 )
 
 // Defaults of the docker attestor.
@@ -39,7 +39,7 @@ type dockerBlock struct {
 	UseRootlessPodman         bool                `hcl:"use_rootless_podman"`
 	InsecureMountinfoFallback bool                `hcl:"insecure_mountinfo_fallback"`
 	Sigstore                  *sigstoreBlock      `hcl:"sigstore"`
-	Policy                    string              `hcl:"policy"`
+	Policy                    *string             `hcl:"policy"`
 	Experimental              *dockerExperimental `hcl:"experimental"`
 }
 
@@ -91,7 +91,7 @@ func readDocker(text, goos string) (*DockerSettings, notes) {
 func (b *dockerBlock) settings(goos string, n *notes) *DockerSettings {
 	s := &DockerSettings{Version: b.DockerVersion, NewLocator: true}
 	if goos == windows {
-		s.Host = orElse(b.DockerHost, defaultDockerHost)
+		s.Host = cmp.Or(b.DockerHost, defaultDockerHost)
 	} else {
 		b.unix(s, n)
 	}
@@ -101,7 +101,7 @@ func (b *dockerBlock) settings(goos string, n *notes) *DockerSettings {
 
 // unix reads the keys of Unix.
 func (b *dockerBlock) unix(s *DockerSettings, n *notes) {
-	s.Socket = orElse(b.DockerSocketPath, defaultDockerSocket)
+	s.Socket = cmp.Or(b.DockerSocketPath, defaultDockerSocket)
 	s.Matchers, s.Verbose, s.MountinfoFallback = b.ContainerIDCgroupMatchers, b.VerboseContainerLocator, b.InsecureMountinfoFallback
 	legacy := b.UseNewContainerLocator != nil && !*b.UseNewContainerLocator
 	switch {
@@ -116,10 +116,10 @@ func (b *dockerBlock) unix(s *DockerSettings, n *notes) {
 	if s.MountinfoFallback {
 		n.remark(remarkMountinfo)
 	}
-	s.PodmanSocket = orElse(b.PodmanSocketPath, defaultPodmanSocket)
-	s.PodmanTemplate = orElse(b.PodmanSocketPathTemplate, defaultPodmanTemplate)
+	s.PodmanSocket = cmp.Or(b.PodmanSocketPath, defaultPodmanSocket)
+	s.PodmanTemplate = cmp.Or(b.PodmanSocketPathTemplate, defaultPodmanTemplate)
 	s.RootlessPodman = b.UseRootlessPodman
-	if _, err := podmanSocket(s.PodmanTemplate, 0); err != nil {
+	if _, err := workload.ParsePodmanTemplate(s.PodmanTemplate); err != nil {
 		n.problem(problemPodmanField+"%v", err)
 	}
 }
@@ -133,44 +133,9 @@ func (b *dockerBlock) verification(n *notes) Verification {
 	} else {
 		onlyOne(n, block != nil, false, b.Policy)
 	}
-	v := Verification{Policy: b.Policy}
+	v := Verification{Policy: policyOf(b.Policy, n)}
 	if block != nil {
 		v.Sigstore = block.settings(n)
 	}
 	return v
-}
-
-func orElse(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
-}
-
-// podmanSocket puts a uid into a template.
-func podmanSocket(template string, uid uint32) (string, error) {
-	var b strings.Builder
-	placed := 0
-	for i := 0; i < len(template); i++ {
-		if template[i] != '%' {
-			b.WriteByte(template[i])
-			continue
-		}
-		i++
-		switch {
-		case i == len(template):
-			return "", errors.New("trailing % at end of template")
-		case template[i] == '%':
-			b.WriteByte('%')
-		case template[i] == 'd':
-			placed++
-			fmt.Fprintf(&b, "%d", uid)
-		default:
-			return "", errors.New("template only supports escaped %% or the %d UID placeholder")
-		}
-	}
-	if placed != 1 {
-		return "", errors.New("template must contain exactly one %d UID placeholder")
-	}
-	return b.String(), nil
 }

@@ -1,6 +1,8 @@
 package spire
 
 import (
+	"cmp"
+	"math"
 	"slices"
 	"time"
 )
@@ -12,7 +14,6 @@ const (
 	defaultMaxPollAttempts   = 60
 	defaultPollRetryInterval = 500 * time.Millisecond
 	defaultReloadInterval    = time.Minute
-	maxPort                  = 65_535
 )
 
 const noteLegacyLocator = "Using the legacy container locator. This feature will be removed in a future release."
@@ -40,7 +41,7 @@ type kubernetesBlock struct {
 	DisableKubeletClient       bool                    `hcl:"disable_kubelet_client"`
 	ExcludeCompletedPods       *bool                   `hcl:"exclude_completed_pods"`
 	Sigstore                   *sigstoreBlock          `hcl:"sigstore"`
-	Policy                     string                  `hcl:"policy"`
+	Policy                     *string                 `hcl:"policy"`
 	Experimental               *kubernetesExperimental `hcl:"experimental"`
 }
 
@@ -138,7 +139,7 @@ func remarkLocator(s *KubernetesSettings, n *notes) {
 func (b *kubernetesBlock) kubelet(s *KubernetesSettings, n *notes) {
 	s.CAPath, s.SkipVerification, s.TokenPath = b.KubeletCAPath, b.SkipKubeletVerification, b.TokenPath
 	s.CertificatePath, s.PrivateKeyPath, s.Anonymous = b.CertificatePath, b.PrivateKeyPath, b.UseAnonymousAuthentication
-	s.NodeName, s.NodeNameEnv = b.NodeName, orElse(b.NodeNameEnv, defaultNodeNameEnv)
+	s.NodeName, s.NodeNameEnv = b.NodeName, cmp.Or(b.NodeNameEnv, defaultNodeNameEnv)
 	if b.DisableKubeletClient {
 		b.conflicts(n)
 		return
@@ -149,8 +150,8 @@ func (b *kubernetesBlock) kubelet(s *KubernetesSettings, n *notes) {
 		n.problem("cannot use both the read-only and secure port")
 	case s.ReadOnlyPort == 0 && s.SecurePort == 0:
 		s.SecurePort = defaultSecurePort
-	case s.ReadOnlyPort > maxPort || s.SecurePort > maxPort:
-		n.problem("a port of the kubelet is above %d", maxPort)
+	case s.ReadOnlyPort > math.MaxUint16 || s.SecurePort > math.MaxUint16:
+		n.problem("a port of the kubelet is above %d", math.MaxUint16)
 	}
 	b.authentication(s, n)
 }
@@ -223,7 +224,7 @@ func duration(text, name string, otherwise time.Duration, n *notes) time.Duratio
 }
 
 func (b *kubernetesBlock) verification(n *notes) Verification {
-	v := Verification{Policy: b.Policy}
+	v := Verification{Policy: policyOf(b.Policy, n)}
 	older := b.Experimental != nil && b.Experimental.Sigstore != nil
 	onlyOne(n, b.Sigstore != nil, older, b.Policy)
 	switch {
@@ -271,7 +272,7 @@ func (e brokerEntry) broker(noKubelet bool, n *notes) Broker {
 	if err := checkSPIFFEID(e.ID); err != nil {
 		n.problem("experimental.broker.brokers[%s].id: %v", e.ID, err)
 	}
-	scope := orElse(e.PodReferenceScope, scopeNode)
+	scope := cmp.Or(e.PodReferenceScope, scopeNode)
 	switch {
 	case scope != scopeNode && scope != scopeCluster:
 		n.problem("experimental.broker.brokers[%s].pod_reference_scope: unsupported value %q; must be one of [agent_node, cluster]", e.ID, scope)

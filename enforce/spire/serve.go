@@ -27,21 +27,28 @@ func Serve(ctx context.Context, c Config) error {
 	s := NewServer(c)
 	defer s.Close()
 	quieten(c.Plugin.log)
-	p := &served{server: s}
+	made, ended := false, make(chan struct{})
+	defer close(ended)
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: handshake,
-		Plugins:         plugin.PluginSet{Cookie: p},
+		Plugins:         plugin.PluginSet{Cookie: &served{server: s}},
 		Logger:          newLibraryLog(c.Plugin.log),
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			server := grpc.NewServer(append(options, s.Options()...)...)
-			p.stop = context.AfterFunc(ctx, func() { _ = c.Plugin.guard("stop", server.Stop) })
+			made = true
+			c.Plugin.Go("stop when the process is told to end", func() {
+				select {
+				case <-ctx.Done():
+					server.Stop()
+				case <-ended:
+				}
+			})
 			return server
 		},
 	})
-	if p.stop == nil {
+	if !made {
 		return errNotServed
 	}
-	p.stop()
 	return nil
 }
 
@@ -58,7 +65,6 @@ func quieten(to *slog.Logger) {
 type served struct {
 	plugin.NetRPCUnsupportedPlugin
 	server *Server
-	stop   func() bool // ends the wait for the end; nil: the server was never made
 }
 
 var _ plugin.GRPCPlugin = (*served)(nil)

@@ -3,6 +3,7 @@
 package spiretest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,7 @@ type Host struct {
 type Options struct {
 	Env        []string // the whole environment, to which the cookie is added; nil: the test's
 	Dir        string   // working folder
+	Name       string   // of the plugin, in the agent's configuration; "": WorkloadAttestor
 	NoCounters bool     // the agent has no counters to offer
 	DeadBroker bool     // the agent offers counters, and nobody is there
 }
@@ -64,11 +66,11 @@ func Start(ctx context.Context, command []string, o Options) (*Host, error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = o.Dir
 	cmd.Env = o.Env
-	h := &Host{Log: newLog(), Counters: newCounters()}
+	h := &Host{Log: NewLog(), Counters: newCounters()}
 	offered := &offer{counters: h.Counters, dead: o.DeadBroker || o.NoCounters}
 	h.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: spire.Cookie, MagicCookieValue: spire.Cookie},
-		Plugins:          plugin.PluginSet{spire.Cookie: offered},
+		Plugins:          plugin.PluginSet{o.name(): offered},
 		Cmd:              cmd,
 		SkipHostEnv:      o.Env != nil,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
@@ -77,23 +79,25 @@ func Start(ctx context.Context, command []string, o Options) (*Host, error) {
 		StartTimeout:     startTimeout,
 	})
 	h.closer = h.client.Kill
-	if err := h.connect(ctx, offered, !o.NoCounters); err != nil {
+	if err := h.connect(ctx, offered, o); err != nil {
 		h.Close()
 		return nil, err
 	}
 	return h, nil
 }
 
-func (h *Host) connect(ctx context.Context, offered *offer, counters bool) error {
+func (o Options) name() string { return cmp.Or(o.Name, spire.Cookie) }
+
+func (h *Host) connect(ctx context.Context, offered *offer, o Options) error {
 	protocol, err := h.client.Client()
 	if err != nil {
 		return fmt.Errorf("start the plugin: %w; it wrote: %s", err, strings.Join(h.Log.Raw(), "\n"))
 	}
-	if _, err := protocol.Dispense(spire.Cookie); err != nil {
+	if _, err := protocol.Dispense(o.name()); err != nil {
 		return err
 	}
 	h.conn = offered.conn
-	return h.init(ctx, counters)
+	return h.init(ctx, !o.NoCounters)
 }
 
 func (h *Host) init(ctx context.Context, counters bool) error {

@@ -33,7 +33,8 @@ type Log struct {
 	wrote chan struct{} // closed at the next line
 }
 
-func newLog() *Log { return &Log{wrote: make(chan struct{})} }
+// NewLog makes a log to which nothing was written yet.
+func NewLog() *Log { return &Log{wrote: make(chan struct{})} }
 
 // Write takes a piece of what was written.
 func (l *Log) Write(p []byte) (int, error) {

@@ -21,7 +21,7 @@ func Serve(ctx context.Context, make func(*spire.Plugin) spire.Attestor) (*Host,
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Log: newLog(), Counters: newCounters()}
+	h := &Host{Log: NewLog(), Counters: newCounters()}
 	shared := spire.New(spire.NewLog(h.Log))
 	served := spire.NewServer(spire.Config{Plugin: shared, Attestor: make(shared)})
 	agent := grpc.NewServer()
