@@ -39,7 +39,7 @@ type dockerBlock struct {
 	UseRootlessPodman         bool                `hcl:"use_rootless_podman"`
 	InsecureMountinfoFallback bool                `hcl:"insecure_mountinfo_fallback"`
 	Sigstore                  *sigstoreBlock      `hcl:"sigstore"`
-	Policy                    string              `hcl:"policy"`
+	Policy                    *string             `hcl:"policy"`
 	Experimental              *dockerExperimental `hcl:"experimental"`
 }
 
@@ -133,7 +133,7 @@ func (b *dockerBlock) verification(n *notes) Verification {
 	} else {
 		onlyOne(n, block != nil, false, b.Policy)
 	}
-	v := Verification{Policy: b.Policy}
+	v := Verification{Policy: policyOf(b.Policy, n)}
 	if block != nil {
 		v.Sigstore = block.settings(n)
 	}

@@ -41,7 +41,7 @@ type kubernetesBlock struct {
 	DisableKubeletClient       bool                    `hcl:"disable_kubelet_client"`
 	ExcludeCompletedPods       *bool                   `hcl:"exclude_completed_pods"`
 	Sigstore                   *sigstoreBlock          `hcl:"sigstore"`
-	Policy                     string                  `hcl:"policy"`
+	Policy                     *string                 `hcl:"policy"`
 	Experimental               *kubernetesExperimental `hcl:"experimental"`
 }
 
@@ -224,7 +224,7 @@ func duration(text, name string, otherwise time.Duration, n *notes) time.Duratio
 }
 
 func (b *kubernetesBlock) verification(n *notes) Verification {
-	v := Verification{Policy: b.Policy}
+	v := Verification{Policy: policyOf(b.Policy, n)}
 	older := b.Experimental != nil && b.Experimental.Sigstore != nil
 	onlyOne(n, b.Sigstore != nil, older, b.Policy)
 	switch {

@@ -92,13 +92,25 @@ func movedSigstore(moved map[string]string) map[string]string {
 }
 
 // onlyOne says so if two demands, or one in two places, are there.
-func onlyOne(n *notes, top, experimental bool, policy string) {
+func onlyOne(n *notes, top, experimental bool, policy *string) {
 	switch {
 	case top && experimental:
 		n.problem("sigstore is there twice: at the top and in experimental; keep the one at the top")
-	case (top || experimental) && policy != "":
+	case (top || experimental) && policy != nil:
 		n.problem("only one of [sigstore, policy] can be used")
 	}
+}
+
+// policyOf returns the file or folder of the policy. One that is named by an empty text, as templates do without their value, is demanded all the
+// same.
+func policyOf(policy *string, n *notes) string {
+	switch {
+	case policy == nil:
+		return ""
+	case *policy == "":
+		n.problem("policy: names no file; leave the key out where nothing is demanded")
+	}
+	return *policy
 }
 
 // remarkPlace says that a block stands where newer versions of SPIRE refuse it.

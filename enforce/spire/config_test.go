@@ -274,6 +274,7 @@ func TestPLUGIN6_DockerTexts(t *testing.T) {
 		{"a template with two", `podman_socket_path_template = "unix:///%d/%d"`, []string{"invalid podman_socket_path_template: template must contain exactly one %d UID placeholder"}},
 		{"sigstore and policy", `sigstore {} policy = "p"`, []string{"only one of [sigstore, policy] can be used"}},
 		{"sigstore below experimental and policy", `experimental { sigstore {} } policy = "p"`, []string{"only one of [sigstore, policy] can be used"}},
+		{"a policy without a name", `policy = ""`, []string{"policy: names no file; leave the key out where nothing is demanded"}},
 		{"an issuer without a subject", `sigstore { allowed_identities = { "https://a" = [] "https://b" = ["x"] } }`, []string{`sigstore.allowed_identities: issuer "https://a" has no subject: name at least one, or leave the issuer out`}},
 		{"a log without a scheme", `sigstore { rekor_url = "rekor.example" }`, []string{`sigstore.rekor_url: "rekor.example" is no absolute http or https URL`}},
 		{"two problems", `zzzzzz = 1 container_id_cgroup_matchers = ["/docker/<id>"]`, []string{"unknown configurations detected: zzzzzz", longMatchers}},
@@ -318,6 +319,7 @@ func TestPLUGIN6_KubernetesTexts(t *testing.T) {
 			[]string{"unknown configurations detected: vvvvvv,wwwwww,xxxxxx,yyyyyy,zzzzzz"}},
 		{"an old key at the top", `sigstore { allowed_subjects_list = { "a" = ["b"] } }`, []string{"unknown configurations detected: allowed_subjects_list (allowed_subjects_list is an old key of experimental { sigstore {} }; today it is allowed_identities in sigstore {})"}},
 		{"sigstore and policy", `sigstore {} policy = "p"`, []string{"only one of [sigstore, policy] can be used"}},
+		{"a policy without a name", `policy = ""`, []string{"policy: names no file; leave the key out where nothing is demanded"}},
 		{"sigstore twice", `sigstore {} experimental { sigstore {} }`, []string{"sigstore is there twice: at the top and in experimental; keep the one at the top"}},
 	}
 	for _, test := range tests {

@@ -151,13 +151,13 @@ func openPodman(c workload.PodmanConfig, before *kept[*workload.Podman]) (*kept[
 	return keep(clients, key, clients.Close), nil
 }
 
-// engine is what is asked of Docker or Podman.
-type engine interface {
+// containers is what is asked of Docker or Podman.
+type containers interface {
 	Running(ctx context.Context, id string) (workload.RunningContainer, error)
 	RunningImage(ctx context.Context, id string) (workload.RunningImage, error)
 }
 
-var _ engine = (*workload.Docker)(nil)
+var _ containers = (*workload.Docker)(nil)
 
 // dockerState answers with one configuration of the docker attestor.
 type dockerState struct {
@@ -235,7 +235,7 @@ func same(proc *workload.Proc, pid int32, started uint64) error {
 }
 
 // engine returns who runs the containers of a place. Nil: nobody who may be asked.
-func (d *dockerState) engine(place workload.Place) (engine, error) {
+func (d *dockerState) engine(place workload.Place) (containers, error) {
 	switch {
 	case place.Podman == nil:
 		return d.docker.value, nil
@@ -250,7 +250,7 @@ func (d *dockerState) engine(place workload.Place) (engine, error) {
 }
 
 // selectors returns the values of what an engine says of a container, and of the proofs of its image.
-func (d *dockerState) selectors(ctx context.Context, from engine, id string) ([]string, error) {
+func (d *dockerState) selectors(ctx context.Context, from containers, id string) ([]string, error) {
 	container, err := from.Running(ctx, id)
 	if errors.Is(err, workload.ErrAbsent) {
 		d.plugin.Log().Debug("No such container", "container_id", id)
@@ -276,7 +276,7 @@ func (d *dockerState) selectors(ctx context.Context, from engine, id string) ([]
 
 // image returns what the engine says of the image that a container runs: by its ID, because its name may stand for another one by now. Where
 // nothing is demanded of it, not to know it is no error.
-func (d *dockerState) image(ctx context.Context, from engine, container workload.RunningContainer) (workload.RunningImage, error) {
+func (d *dockerState) image(ctx context.Context, from containers, container workload.RunningContainer) (workload.RunningImage, error) {
 	var running workload.RunningImage
 	err := errors.New("the engine does not say which image it runs")
 	if container.Image != "" {
