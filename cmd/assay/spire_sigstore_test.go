@@ -108,6 +108,15 @@ func TestDOCKER13_OfflineTrustMaterial(t *testing.T) {
 			w.env["SIGSTORE_CT_LOG_PUBLIC_KEY_FILE"] = recordedFile("ct.pub")
 			w.env["SIGSTORE_TSA_CERTIFICATE_FILE"] = recordedFile("tsa-chain.pem")
 		}},
+		"cache in the current layout, its mirror gone": {"bundle-keyless", func(w *spireWorld) {
+			delete(w.env, "SIGSTORE_ROOT_FILE")
+			mirror := newTUFServerOf(w.T, w.demands.app.now(), recordedFile("trusted_root.json"))
+			code := w.demands.app.run(w.Context(), []string{"assay", "trust", "init", "--mirror", mirror.URL, "--root", mirror.root})
+			mirror.Close()
+			if code != 0 {
+				w.Fatalf("exit code %d\n%s", code, w.log)
+			}
+		}},
 		"cache in the older layout": {"legacy-keyless", func(w *spireWorld) {
 			delete(w.env, "SIGSTORE_ROOT_FILE")
 			w.env["TUF_ROOT"] = olderCache(w.T, w.TempDir())
