@@ -38,7 +38,7 @@ func newTUFServer(t *testing.T, at time.Time) *tufServer {
 }
 
 // newTUFServerOf does so with the trust material of a file.
-func newTUFServerOf(t *testing.T, at time.Time, file string) *tufServer {
+func newTUFServerOf(t testing.TB, at time.Time, file string) *tufServer {
 	t.Helper()
 	s := &tufServer{root: filepath.Join(t.TempDir(), "root.json"), files: map[string][]byte{}}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -75,7 +75,7 @@ func newTUFServerOf(t *testing.T, at time.Time, file string) *tufServer {
 
 var embeddedFile = filepath.Join("..", "..", "trust", "sigstore", "material", "embedded", "trusted_root.json")
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
