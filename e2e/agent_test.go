@@ -22,7 +22,7 @@ import (
 )
 
 const agentUsage = "usage: agent start ATTESTOR FILE [VAR=VALUE...] [--FLAG...] | configure FILE | validate FILE | attest PID [FILE] | " +
-	"reference pid PID | pod NAMESPACE/NAME | uid UID | both NAMESPACE/NAME UID | object PLURAL.GROUP NAMESPACE/NAME | type URL [as ID...] | log | await REGEXP | counters | kill | stop"
+	"reference pid PID | pod NAMESPACE/NAME | uid UID | both NAMESPACE/NAME UID | object PLURAL.GROUP NAMESPACE/NAME | type URL [as ID...] | log | await REGEXP | counters | interrupt | kill | stop"
 
 // agentTrustDomain is that of stories' agents.
 const agentTrustDomain = "example.org"
@@ -46,6 +46,7 @@ var variable = regexp.MustCompile(`\$[A-Z][A-Z0-9_]*`)
 //	agent log            prints what the plugin has logged
 //	agent await REGEXP   waits for a line of the log
 //	agent counters       prints what the plugin has counted
+//	agent interrupt      sends the plugin what a terminal sends to all its programs
 //	agent kill           kills the plugin
 //	agent stop           ends the plugin, and looks at its log: every line has to be one that an agent can read
 func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
@@ -105,10 +106,10 @@ func (w *world) agentDoes(ctx context.Context, ts *testscript.TestScript, verb s
 		for name, value := range w.agent.Counters.Values() {
 			fmt.Fprintln(ts.Stdout(), name, value)
 		}
+	case verb == "interrupt" && len(args) == 0:
+		return signalAgent(ts, w.agent, os.Interrupt)
 	case verb == "kill" && len(args) == 0:
-		process, err := os.FindProcess(w.agent.PID())
-		ts.Check(err)
-		return process.Kill()
+		return signalAgent(ts, w.agent, os.Kill)
 	case verb == "stop" && len(args) == 0:
 		w.agent.Close()
 		if flaws := w.agent.Log.Flaws(); len(flaws) > 0 {
@@ -118,6 +119,12 @@ func (w *world) agentDoes(ctx context.Context, ts *testscript.TestScript, verb s
 		return errAgentUsage
 	}
 	return nil
+}
+
+func signalAgent(ts *testscript.TestScript, agent *spiretest.Host, signal os.Signal) error {
+	process, err := os.FindProcess(agent.PID())
+	ts.Check(err)
+	return process.Signal(signal)
 }
 
 // startAgent starts a plugin. Its socket is in a folder of its own: those of stories have names that are too long.

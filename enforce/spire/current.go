@@ -3,6 +3,7 @@ package spire
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // current is the state in force. Calls take it and give it back without waiting for anybody; a state that is no longer in force is closed
@@ -15,8 +16,9 @@ type current struct {
 
 // held is a state with the number of those who use it: its calls, and one for being in force. At 0 it is closed.
 type held struct {
-	state State
-	users atomic.Int64
+	state    State
+	patience time.Duration // of a call
+	users    atomic.Int64
 }
 
 // take returns the state in force, which the caller has to give back; nil: there is none.
@@ -48,11 +50,19 @@ func (c *current) giveBack(h *held) {
 func (c *current) replace(state State) {
 	var next *held
 	if state != nil {
-		c.open.Add(1)
-		next = &held{state: state}
+		next = &held{state: state, patience: patience(state)}
 		next.users.Store(1)
+		c.open.Add(1)
 	}
 	if old := c.held.Swap(next); old != nil {
 		c.giveBack(old)
 	}
+}
+
+// patience returns how long a call of a state may take.
+func patience(state State) time.Duration {
+	if p, ok := state.(Patient); ok && p.Patience() > 0 {
+		return p.Patience()
+	}
+	return CallTimeout
 }

@@ -34,7 +34,7 @@ func TestPLUGIN10_Panics(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := h.Attest(soon(t), test.pid)
 			refused(t, err, test.code, test.text)
-			if err != nil && strings.Contains(err.Error(), "nil map") {
+			if err != nil && strings.Contains(err.Error(), "secret of the handler") {
 				t.Errorf("the caller is told of the inside: %v", err)
 			}
 			works(t, h)
@@ -85,6 +85,8 @@ func TestMeanings(t *testing.T) {
 		{pidPlainError, codes.Unavailable, "could not tell, try again: registry.example: 503", "could not tell"},
 		{pidNoText, codes.Unavailable, "selector 2 of 2 is no text", "could not tell"},
 		{pidPanics, codes.Internal, "internal error", "bug"},
+		{pidNotSupported, codes.Unimplemented, "ask in another way", "not supported"},
+		{pidWrongRequest, codes.InvalidArgument, "what is that", "wrong request"},
 	}
 	want := map[string]float64{}
 	for _, test := range tests {

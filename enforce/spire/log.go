@@ -217,6 +217,9 @@ func newLibraryLog(log *slog.Logger) hclog.Logger {
 	return &libraryLog{Logger: hclog.NewNullLogger(), log: log}
 }
 
+// Trace implements hclog.Logger. The agent drops its own level of that name.
+func (l *libraryLog) Trace(message string, args ...any) { l.log.Debug(message, args...) }
+
 // Debug implements hclog.Logger.
 func (l *libraryLog) Debug(message string, args ...any) { l.log.Debug(message, args...) }
 

@@ -56,7 +56,7 @@ type State interface {
 // Patient is a State whose calls may take longer than CallTimeout.
 type Patient interface {
 	State
-	// Patience is how long a call may take.
+	// Patience is how long a call may take; it is asked once. 0 is CallTimeout.
 	Patience() time.Duration
 }
 

@@ -37,6 +37,8 @@ const (
 	pidLogs                      // values that are hard to log
 	pidNoText                    // a selector that is no text
 	pidManySelectors             // more than the agent takes
+	pidNotSupported              // a question for somebody else
+	pidWrongRequest              // a question that is none
 	pidOfThisWorkload = 100
 )
 
@@ -140,8 +142,7 @@ func (s *probeState) Attest(ctx context.Context, pid int32) ([]string, error) {
 func (s *probeState) misbehave(ctx context.Context, pid int32) error {
 	switch pid {
 	case pidPanics:
-		var nothing map[string]string
-		nothing["x"] = "secret of the handler"
+		panic("secret of the handler")
 	case pidPanicsNearby:
 		err := errors.New("the fetch ended without a word")
 		var fetch sync.WaitGroup
@@ -167,6 +168,10 @@ func (s *probeState) misbehave(ctx context.Context, pid int32) error {
 		return errors.New("registry.example: 503")
 	case pidDenied:
 		return status.Error(codes.PermissionDenied, "nobody vouches")
+	case pidNotSupported:
+		return status.Error(codes.Unimplemented, "ask in another way")
+	case pidWrongRequest:
+		return status.Error(codes.InvalidArgument, "what is that")
 	case pidCannotTell:
 		return spire.Refuse(2, codes.Internal, "unable to reach something")
 	case pidPrints:

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -344,6 +345,38 @@ func TestPLUGIN12_Cancelled(t *testing.T) {
 		if took > 100*time.Millisecond {
 			t.Errorf("%d: ended %v after the caller had left", pid, took)
 		}
+	}
+}
+
+// Calls that hang, with those that nobody waits for any more, are bounded: beyond, nobody can tell.
+func TestCallsAreBounded(t *testing.T) {
+	const most = 8192
+	shared := spire.New(spire.NewLog(io.Discard))
+	p := newProbe(shared)
+	s := spire.NewServer(spire.Config{Plugin: shared, Attestor: p})
+	defer s.Close()
+	core := &configv1.CoreConfiguration{TrustDomain: "example.org"}
+	if _, err := s.Configure(soon(t), &configv1.ConfigureRequest{CoreConfiguration: core}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(soon(t))
+	var calls sync.WaitGroup
+	for range most {
+		calls.Go(func() { _, _ = s.Attest(ctx, &attestorv1.AttestRequest{Pid: pidHangsForever}) }) // all are left
+	}
+	for range most {
+		<-p.hangs
+	}
+	leave()
+	calls.Wait()
+	_, err := s.Attest(soon(t), &attestorv1.AttestRequest{Pid: pidOfNobody})
+	refused(t, err, codes.Unavailable, "could not tell, try again: there are 8192 calls already")
+	close(p.released)
+	for {
+		if _, err = s.Attest(soon(t), &attestorv1.AttestRequest{Pid: pidOfNobody}); err == nil {
+			return
+		}
+		runtime.Gosched() // the calls end one by one
 	}
 }
 

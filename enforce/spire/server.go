@@ -1,7 +1,6 @@
 package spire
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -253,11 +252,7 @@ func (s *Server) ask(ctx context.Context, ask func(context.Context, State) ([]st
 		s.current.giveBack(h)
 		return answer{err: Refuse(enforce.CannotTell, codes.Unavailable, fmt.Sprintf("%sthere are %d calls already", tryAgain, maxCalls))}
 	}
-	patience := CallTimeout
-	if p, ok := h.state.(Patient); ok {
-		patience = cmp.Or(p.Patience(), CallTimeout)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, h.patience, fmt.Errorf("no answer within %v", h.patience))
 	defer cancel()
 	answers := make(chan answer, 1) // nobody may wait for it any more
 	s.plugin.Go("attestation", func() {
@@ -307,20 +302,30 @@ func sound(values []string) error {
 
 // record counts what came of a call, and logs what failed. The agent logs errors as well, but not what they mean.
 func (s *Server) record(a answer, about slog.Attr, took time.Duration) {
-	outcome, level := "selectors", slog.LevelWarn
-	switch {
-	case a.err == nil && len(a.values) == 0:
-		outcome = "none"
-	case a.err == nil:
-	case status.Code(a.err) == codes.Canceled:
-		outcome, level = "canceled", slog.LevelDebug
-	default:
-		outcome = meaningOf(a.err).String()
-	}
+	outcome, level := outcomeOf(a)
 	s.plugin.Count("attestations", "attestor", s.attestor.Name(), "outcome", outcome)
 	if a.err == nil {
 		return
 	}
 	s.plugin.log.LogAttrs(context.Background(), level, "attestation failed", about, slog.String("meaning", outcome),
 		slog.String("error", status.Convert(a.err).Message()), slog.String("code", status.Code(a.err).String()), slog.Duration("took", took))
+}
+
+// outcomeOf returns what came of a call in a word or two, and how much it matters to operators. A refusal to answer is no denial.
+func outcomeOf(a answer) (string, slog.Level) {
+	if a.err == nil && len(a.values) == 0 {
+		return "none", slog.LevelDebug
+	}
+	if a.err == nil {
+		return "selectors", slog.LevelDebug
+	}
+	switch status.Code(a.err) {
+	case codes.Canceled:
+		return "canceled", slog.LevelDebug
+	case codes.Unimplemented: // the agent asks in the other way
+		return "not supported", slog.LevelDebug
+	case codes.InvalidArgument:
+		return "wrong request", slog.LevelWarn
+	}
+	return meaningOf(a.err).String(), slog.LevelWarn
 }

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// maxLine is the length from which on the agent cuts lines into pieces.
-const maxLine = 64 << 10
+// cutFrom is the length from which on the agent cuts lines into pieces.
+const cutFrom = 64 << 10
 
 // Line is one line of a plugin's log.
 type Line map[string]any
@@ -53,7 +53,7 @@ func (l *Log) Write(p []byte) (int, error) {
 
 func (l *Log) add(line []byte) {
 	l.raw = append(l.raw, string(line))
-	if len(line) >= maxLine {
+	if len(line) >= cutFrom {
 		l.flaws = append(l.flaws, fmt.Sprintf("a line of %d bytes", len(line)))
 	}
 	read := Line{}
