@@ -281,7 +281,13 @@ func TestDOCKER5_RecoversAndConnections(t *testing.T) {
 		left--
 		switch left {
 		case 2:
-			panic(http.ErrAbortHandler) // the connection ends without an answer
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 nonsense\r\n\r\n") // no answer
+			conn.Close()
 		case 1:
 			w.Header().Set("Content-Length", "100") // or in the middle of one
 			_, _ = io.WriteString(w, `{"Id":`)
