@@ -612,11 +612,14 @@ func TestDOCKER8_EndlessLabels(t *testing.T) {
 
 // What is remembered is bounded by its size.
 func TestDOCKER8_Memory(t *testing.T) {
-	big := strings.Repeat("x", 3<<20)
+	big := strings.Repeat("x", 30<<10)
 	e := (&fakeEngine{answer: func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"Id":%q,"Config":{"Env":[%q]}}`, strings.Split(r.URL.Path, "/")[3], big)
 	}}).start(t)
 	d := open(t, workload.DockerConfig{Host: e.host, Version: "1.45"})
+	if was := d.LimitMemory(640 << 10); was != 64<<20 {
+		t.Errorf("%d bytes may be remembered", was)
+	}
 	id := func(i int) string { return fmt.Sprintf("%064x", i) }
 	for i := range 30 {
 		if _, err := d.Running(t.Context(), id(i)); err != nil {
@@ -626,7 +629,7 @@ func TestDOCKER8_Memory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if containers, _ := d.Remembered(); containers != 21 || d.Held() > 64<<20 {
+	if containers, _ := d.Remembered(); containers != 21 || d.Held() > 640<<10 {
 		t.Errorf("%d containers with %d bytes are remembered", containers, d.Held())
 	}
 	if got := len(e.requests()); got != 30 {
