@@ -462,8 +462,8 @@ func TestT52_Events(t *testing.T) {
 	say("container", "die", idOther)
 	say("container", "die", idA)
 	expect("die", 2, 2)
-	say("container", "destroy", idT)
-	expect("destroy", 1, 2)
+	say("container", "remove", idT)
+	expect("remove, as Podman calls it", 1, 2)
 	say("container", "destroy", "short")
 	expect("destroy of one that was asked for by a name", 0, 2)
 	for _, action := range []string{"untag", "delete", "pull"} {
