@@ -54,3 +54,21 @@ func MatchID(pattern, path string) (id string, ok bool) {
 	}
 	return all[0].match(path)
 }
+
+// Waiting returns how many wait for a container.
+func (d *Docker) Waiting(id string) int {
+	d.containers.mu.Lock()
+	defer d.containers.mu.Unlock()
+	if a := d.containers.asking[id]; a != nil {
+		return a.waiters
+	}
+	return 0
+}
+
+// Stale reports whether what is on its way of a container will not be kept.
+func (d *Docker) Stale(id string) bool {
+	d.containers.mu.Lock()
+	defer d.containers.mu.Unlock()
+	a := d.containers.asking[id]
+	return a != nil && a.stale
+}

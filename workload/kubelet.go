@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -252,7 +253,7 @@ func (k *Kubelet) fetch(number uint64) (*PodList, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, maxKubeletRefusal))
-		return nil, fmt.Errorf("unexpected status code on pods response: %d %s", resp.StatusCode, said)
+		return nil, fmt.Errorf("unexpected status code on pods response: %d %s", resp.StatusCode, bytes.TrimSpace(said))
 	}
 	list, _, err := decodePods(resp.Body, decodeOptions{completed: k.config.KeepCompleted})
 	switch {

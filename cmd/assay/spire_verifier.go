@@ -1,14 +1,8 @@
 package main
 
-import (
-	"errors"
+import "github.com/assay-dev/assay/enforce/spire"
 
-	"github.com/assay-dev/assay/enforce/spire"
-)
-
-// spireVerifier makes what a configuration demands of images.
-func (a *app) spireVerifier(*spire.Plugin) spire.NewVerifier {
-	return func(spire.Verification, string) (spire.Verifier, error) {
-		return nil, errors.New("this program cannot demand proofs of images")
-	}
+// spireVerifier makes what the configurations of an attestor demand of images.
+func (a *app) spireVerifier(p *spire.Plugin) spire.NewVerifier {
+	return (&spireDemands{app: a, plugin: p}).newVerifier
 }

@@ -138,6 +138,8 @@ func (d *demanded) missed(s *Subject, reference string, v *engine.Verdict) *miss
 	case v.Allowed && v.Outcome == engine.Allowed && v.Child && !contains(s.Content, v.Digest):
 		m.meaning = enforce.No
 		m.reason = fmt.Sprintf("only %s is vouched for, which is a part of it, and nothing says that it is the one that runs", v.Digest)
+	case v.Allowed && v.Outcome == engine.Allowed && d.Sigstore != nil && len(proved(&v.Decision, v, SignatureAuthority)) == 0:
+		m.meaning, m.reason = enforce.Bug, "nobody is named whose signature counts"
 	case v.Allowed && v.Outcome == engine.Allowed:
 		d.count(enforce.Yes, "cached", fmt.Sprint(v.Cached))
 		if !v.Cached {
