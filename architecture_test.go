@@ -34,6 +34,9 @@ var sigstore = []string{"github.com/sigstore/sigstore-go", "github.com/sigstore/
 // tracing is what spans are made of. What becomes of them is the business of the command alone.
 var tracing = []string{"go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes"}
 
+// agent is what the protocol between SPIRE's agent and its plugins is made of.
+var agent = []string{"github.com/hashicorp/go-plugin", "google.golang.org/grpc", "google.golang.org/protobuf"}
+
 // house is the import table of docs/design: the reason why an outage of a format's library, or a change of the policy's syntax, has
 // one place to be mended.
 var house = map[string]row{
@@ -66,7 +69,8 @@ var house = map[string]row{
 	"enforce/docker":                         {may: append([]string{"workload"}, points...)},
 	"enforce/docker/memory":                  {may: []string{"image", "enforce/docker"}, owns: []string{"github.com/gofrs/flock"}},
 	"enforce/containerd":                     {may: points},
-	"enforce/spire":                          {may: append([]string{"workload", "trust"}, points...)},
+	"enforce/spire":                          {may: append([]string{"workload", "trust", "enforce/spire/proto/*"}, points...), owns: append([]string{"github.com/hashicorp/go-hclog", "github.com/hashicorp/hcl"}, agent...)},
+	"enforce/spire/spiretest":                {may: []string{"enforce/spire", "enforce/spire/proto/*"}, owns: append([]string{"github.com/hashicorp/go-hclog"}, agent...)},
 	"enforce/api":                            {may: points},
 	"enforce/node":                           {may: points},
 	"enforce/enforcetest":                    {may: points},
@@ -80,6 +84,7 @@ var house = map[string]row{
 	"examples":                               {},
 	"tools/benchdocker":                      {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}},
 	"tools/benchratio":                       {},
+	"tools/benchspire":                       {may: []string{"enforce/spire/spiretest"}},
 	"tools/benchwebhook":                     {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}, owns: []string{"k8s.io/api"}},
 	"tools/mutants":                          {},
 }

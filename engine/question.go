@@ -26,6 +26,7 @@ type question struct {
 	cancel context.CancelFunc
 
 	byTrust bool // what trust data name for a tag counts: Request.Signed
+	every   bool // all proofs are wanted: Request.Every
 
 	resolved  bool // the tag was resolved, or could not be
 	tagDigest image.Digest

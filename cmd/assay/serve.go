@@ -120,6 +120,7 @@ func (o *serveOptions) check() error {
 
 // server is what all servers share: one engine whose policies, registries and trust material are kept current, and what is told of it.
 type server struct {
+	fileWatcher
 	app      *app
 	options  *serveOptions
 	name     string // of the point
@@ -132,7 +133,6 @@ type server struct {
 	identity identity           // nil: plain HTTP
 	clients  *clientAuthorities // nil: clients are not known by certificates
 	open     *connections
-	watches  []*watched
 	ready    readiness
 	awaited  <-chan struct{} // closed when all policies are there whose trust material is to be fetched first; nil: they are
 	inFlight atomic.Int64
@@ -149,6 +149,7 @@ type server struct {
 func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	s := &server{app: a, options: o, name: name, metrics: newServerMetrics(), source: &currentClient{}}
 	s.log = slog.New(slog.NewJSONHandler(a.stderr, nil)).With("point", name)
+	s.fileWatcher = fileWatcher{log: s.log, loaded: s.metrics.loaded}
 	var err error
 	if s.tracing, err = o.trace.open(context.Background(), name, s.log); err != nil {
 		return nil, err
