@@ -61,11 +61,30 @@ func (d *spireDemands) newVerifier(v spire.Verification, kind string) (spire.Ver
 		}
 		return nil, fmt.Errorf("error initializing policy: %w", err)
 	}
+	for _, key := range weakenedBy(v.Sigstore) {
+		d.plugin.Count("weakened_checks", "attestor", kind, "key", key)
+	}
 	return spire.NewDemand(spire.DemandConfig{
 		Kind: kind, Sigstore: v.Sigstore, Point: made.point, Log: d.plugin.Log(), Meter: d.plugin,
 		Lenient: func(r engine.Request) bool { return made.engine.Lenient(r.Request) },
 		Close:   sync.OnceFunc(func() { d.release(made) }),
 	}), nil
+}
+
+// weakenedBy lists the keys of a block that make a check weaker.
+func weakenedBy(s *spire.SigstoreSettings) []string {
+	var keys []string
+	if s == nil {
+		return keys
+	}
+	for key, set := range map[string]bool{
+		"ignore_tlog": s.IgnoreTlog, "ignore_sct": s.IgnoreSCT, "insecure_partial_patterns": s.PartialPatterns, "allowed_identities": len(s.Identities) == 0 && !s.Old,
+	} {
+		if set {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // decider returns what to decide with: that of the configuration before, if nothing is different.

@@ -38,7 +38,7 @@ func recordedFile(name string) string { return filepath.Join(spireRecordings, na
 
 // spireWorld is a registry, a clock, an environment, and what makes demands of configurations.
 type spireWorld struct {
-	*testing.T
+	testing.TB
 	server  *registrytest.Server
 	env     map[string]string
 	log     *lines
@@ -46,10 +46,10 @@ type spireWorld struct {
 	clock   atomic.Pointer[time.Time]
 }
 
-func newSpireWorld(t *testing.T, o registrytest.Options) *spireWorld {
+func newSpireWorld(t testing.TB, o registrytest.Options) *spireWorld {
 	t.Helper()
 	home := t.TempDir()
-	w := &spireWorld{T: t, log: &lines{}, server: registrytest.New(t, o)}
+	w := &spireWorld{TB: t, log: &lines{}, server: registrytest.New(t, o)}
 	w.env = map[string]string{"HOME": home, "DOCKER_CONFIG": home, "XDG_RUNTIME_DIR": home, "SIGSTORE_ROOT_FILE": recordedFile("trusted_root_all.json"), "ASSAY_STATE_DIR": home}
 	w.at(time.Now())
 	a := &app{
@@ -66,7 +66,7 @@ func (w *spireWorld) at(now time.Time) { w.clock.Store(&now) }
 func (w *spireWorld) replay(name string) image.Ref {
 	w.Helper()
 	content, err := os.ReadFile(recordedFile(name + ".json"))
-	must(w.T, err)
+	must(w.TB, err)
 	var r struct {
 		Image     string
 		Time      time.Time
@@ -76,7 +76,7 @@ func (w *spireWorld) replay(name string) image.Ref {
 		}
 		Blobs map[string][]byte
 	}
-	must(w.T, json.Unmarshal(content, &r))
+	must(w.TB, json.Unmarshal(content, &r))
 	signed := image.MustParse(r.Image)
 	for _, b := range r.Blobs {
 		w.server.PutBlob(signed.Repository(), b)
@@ -189,7 +189,7 @@ type ownCA struct {
 	key  *ecdsa.PrivateKey
 }
 
-func newOwnCA(t *testing.T) *ownCA {
+func newOwnCA(t testing.TB) *ownCA {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -214,7 +214,7 @@ type ownSigner struct {
 	key *ecdsa.PrivateKey
 }
 
-func (c *ownCA) person(t *testing.T, issuer, email string) *ownSigner {
+func (c *ownCA) person(t testing.TB, issuer, email string) *ownSigner {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -230,7 +230,7 @@ func (c *ownCA) person(t *testing.T, issuer, email string) *ownSigner {
 	return &ownSigner{string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), key}
 }
 
-func (s *ownSigner) sign(t *testing.T, message []byte) []byte {
+func (s *ownSigner) sign(t testing.TB, message []byte) []byte {
 	t.Helper()
 	sum := sha256.Sum256(message)
 	sig, err := ecdsa.SignASN1(rand.Reader, s.key, sum[:])
@@ -246,7 +246,7 @@ type ownLayer struct {
 }
 
 // signature is a signature of an image in the older shape.
-func (s *ownSigner) signature(t *testing.T, ref image.Ref) ownLayer {
+func (s *ownSigner) signature(t testing.TB, ref image.Ref) ownLayer {
 	payload := fmt.Sprintf(`{"critical":{"identity":{"docker-reference":%q},"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"},"optional":null}`,
 		ref.Name(), ref.Digest())
 	return ownLayer{"application/vnd.dev.cosign.simplesigning.v1+json", []byte(payload), map[string]string{
@@ -255,7 +255,7 @@ func (s *ownSigner) signature(t *testing.T, ref image.Ref) ownLayer {
 }
 
 // attestation is an attestation about an image in the older shape.
-func (s *ownSigner) attestation(t *testing.T, ref image.Ref, predicateType string) ownLayer {
+func (s *ownSigner) attestation(t testing.TB, ref image.Ref, predicateType string) ownLayer {
 	const payloadType = "application/vnd.in-toto+json"
 	payload := fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v0.1","predicateType":%q,"subject":[{"name":"app","digest":{"sha256":%q}}],"predicate":{}}`,
 		predicateType, ref.Digest().Hex())
@@ -283,7 +283,7 @@ func (w *spireWorld) publish(ref image.Ref, suffix string, layers ...ownLayer) {
 		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": all,
 		"config": map[string]any{"mediaType": "application/vnd.oci.image.config.v1+json", "digest": d.String(), "size": len(config)},
 	})
-	must(w.T, err)
+	must(w.TB, err)
 	w.server.PutManifest(ref.Repository(), strings.Replace(ref.Digest().String(), ":", "-", 1)+"."+suffix, "application/vnd.oci.image.manifest.v1+json", manifest)
 }
 
@@ -297,9 +297,9 @@ func (w *spireWorld) image(seed string) image.Ref {
 // own makes a world in which a company's own authority certifies people, by SIGSTORE_ROOT_FILE alone.
 func (w *spireWorld) own() *ownCA {
 	w.Helper()
-	ca := newOwnCA(w.T)
+	ca := newOwnCA(w.TB)
 	w.env["SIGSTORE_ROOT_FILE"] = filepath.Join(w.TempDir(), "root.pem")
-	must(w.T, os.WriteFile(w.env["SIGSTORE_ROOT_FILE"], []byte(ca.pem()), 0o600))
+	must(w.TB, os.WriteFile(w.env["SIGSTORE_ROOT_FILE"], []byte(ca.pem()), 0o600))
 	return ca
 }
 
@@ -322,11 +322,11 @@ func (w *spireWorld) retag(repository, from, to string) {
 func (w *spireWorld) get(repository, kind, name string) (mediaType string, content []byte) {
 	w.Helper()
 	resp, err := http.Get("http://" + w.server.Host() + "/v2/" + repository + "/" + kind + "/" + name)
-	must(w.T, err)
+	must(w.TB, err)
 	defer resp.Body.Close()
 	defer http.DefaultClient.CloseIdleConnections()
 	content, err = io.ReadAll(resp.Body)
-	must(w.T, err)
+	must(w.TB, err)
 	return resp.Header.Get("Content-Type"), content
 }
 
@@ -337,7 +337,7 @@ func (w *spireWorld) layerUnder(ref image.Ref, suffix string) publishedLayer {
 	w.Helper()
 	_, content := w.get(ref.Repository(), "manifests", strings.Replace(ref.Digest().String(), ":", "-", 1)+"."+suffix)
 	var m struct{ Layers []publishedLayer }
-	must(w.T, json.Unmarshal(content, &m))
+	must(w.TB, json.Unmarshal(content, &m))
 	return m.Layers[0]
 }
 
@@ -350,7 +350,7 @@ type rekorEntry struct {
 	}
 }
 
-func (l publishedLayer) rekor(t *testing.T) (e rekorEntry) {
+func (l publishedLayer) rekor(t testing.TB) (e rekorEntry) {
 	t.Helper()
 	must(t, json.Unmarshal([]byte(l.Annotations["dev.sigstore.cosign/bundle"]), &e))
 	return e

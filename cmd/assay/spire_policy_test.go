@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,17 +33,17 @@ func number(n int64) string { return strconv.FormatInt(n, 10) }
 // the policy's file, the image, and the fingerprint of the signer's key.
 func (w *spireWorld) certified(spec string) (file string, ref image.Ref, key string) {
 	w.Helper()
-	ca := newOwnCA(w.T)
+	ca := newOwnCA(w.TB)
 	ref = w.image("certified")
-	cert := ca.vouch(w.T, ref)
+	cert := ca.vouch(w.TB, ref)
 	artifact, err := certificate.Pack([]*x509.Certificate{cert}, "image.crt", certificate.OCI)
-	must(w.T, err)
+	must(w.TB, err)
 	for _, blob := range artifact.Blobs {
 		w.server.PutBlob(ref.Repository(), blob)
 	}
 	w.server.PutManifest(ref.Repository(), certificate.Tag(ref.Digest()), artifact.MediaType, artifact.Manifest)
 	folder := w.TempDir()
-	must(w.T, os.WriteFile(filepath.Join(folder, "right.pem"), []byte(ca.pem()), 0o600))
+	must(w.TB, os.WriteFile(filepath.Join(folder, "right.pem"), []byte(ca.pem()), 0o600))
 	file = filepath.Join(folder, "policy.yaml")
 	w.rewrite(file, spec)
 	return file, ref, trust.Fingerprint(cert.RawSubjectPublicKeyInfo)
@@ -52,17 +53,21 @@ func (w *spireWorld) certified(spec string) (file string, ref image.Ref, key str
 func (w *spireWorld) rewrite(file, spec string) {
 	w.Helper()
 	text := "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: shop}\nspec:\n  authorities: {right: {certificate: {rootsFiles: [right.pem]}}}" + spec + "\n"
-	must(w.T, os.WriteFile(file+".new", []byte(text), 0o600))
-	must(w.T, os.Rename(file+".new", file))
+	must(w.TB, os.WriteFile(file+".new", []byte(text), 0o600))
+	must(w.TB, os.Rename(file+".new", file))
 }
 
 func (w *spireWorld) until(what string, yes func() bool) {
 	w.Helper()
-	(&running{t: w.T, log: w.log}).until(what, yes)
+	for end := time.Now().Add(10 * time.Second); !yes(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.Fatalf("waited in vain: %s\n%s", what, w.log)
+		}
+	}
 }
 
 // vouch makes the certificate of an image.
-func (c *ownCA) vouch(t *testing.T, ref image.Ref) *x509.Certificate {
+func (c *ownCA) vouch(t testing.TB, ref image.Ref) *x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -138,5 +143,49 @@ func TestDOCKER19_PolicyFolder(t *testing.T) {
 		if text := w.refuse("docker", spire.Verification{Policy: absent}); !strings.HasPrefix(text, "error initializing policy: ") {
 			t.Error(text)
 		}
+	}
+}
+
+// So does one that only a Notary server vouches for, whose roles are no names.
+func TestDOCKER19_PolicyOfNotary(t *testing.T) {
+	n := newNotaryStage(t, "")
+	w := newSpireWorld(t, registrytest.Options{})
+	v := w.demand("docker", spire.Verification{Policy: n.policy})
+	signed := image.MustParse(n.ref + "@" + n.digest.String())
+	got := w.passes(v, of(signed))
+	if want := []string{"image-signature:verified", "image-policy:dct", "image-authority:dct"}; len(got) < 3 || !cmp.Equal(got[:3], want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	w.fails(v, of(image.MustParse(n.ref+"@"+image.SHA256([]byte("unsigned")).String())), codes.PermissionDenied, "policy verification failed for image app:1: ")
+}
+
+// Configurations come and go while images are asked about: none of the calls fails, and nothing is left behind.
+func TestDOCKER18_ConfigurationsComeAndGo(t *testing.T) {
+	w := newSpireWorld(t, registrytest.Options{})
+	ref := w.replay("legacy-keyless")
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			for j := range 20 {
+				v, err := w.demands.newVerifier(dev(func(s *spire.SigstoreSettings) {
+					if (i+j)%3 == 0 {
+						s.Identities = map[string][]string{"https://accounts.lab.example": {"dev@lab.example", fmt.Sprint(i)}}
+					}
+				}), "docker")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := v.Verify(t.Context(), of(ref)); err != nil || len(got) == 0 {
+					t.Errorf("selectors %q, error %v", got, err)
+				}
+				v.Close()
+				v.Close() // twice is once
+			}
+		})
+	}
+	group.Wait()
+	if w.demands.last != nil {
+		t.Errorf("%d users are left", w.demands.last.users)
 	}
 }

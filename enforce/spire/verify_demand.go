@@ -159,6 +159,11 @@ func (d *demanded) missed(s *Subject, reference string, v *engine.Verdict) *miss
 }
 
 func (d *demanded) tell(level slog.Level, text string, s *Subject, reference string, v *engine.Verdict, reason string) {
+	for _, a := range v.Authorities {
+		if a.Missed != "" && level == slog.LevelInfo {
+			level, reason = slog.LevelWarn, "not everything could be looked at: "+a.Missed
+		}
+	}
 	d.Log.LogAttrs(context.Background(), level, text,
 		slog.String("image", enforce.Plain(s.Image)), slog.String("image_id", enforce.Plain(reference)), slog.String("meaning", enforce.Of(v).String()),
 		slog.String("outcome", v.Outcome.String()), slog.String("policy", v.Policy), slog.String("mode", v.Mode), slog.String("rule", v.Rule),
