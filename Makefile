@@ -59,7 +59,7 @@ local-deploy: ## the chart on that cluster, with a policy for the sample images
 local-stop: ## the cluster of local-start is gone, and all that it left
 	@e2e/local stop
 
-lint: ## gofmt, go vet, staticcheck, known vulnerabilities (VULNDB=file:///path for a local database)
+lint: ## gofmt, go vet, builds for other systems, staticcheck, known vulnerabilities (VULNDB=file:///path for a local database)
 	@VULNDB='$(VULNDB)' .ci/lint
 
 bench: ## benchmarks, and their ratios to what the same work costs at least

@@ -18,8 +18,8 @@ const (
 	maxReconnect = time.Minute
 )
 
-// eventFilters are the events that make what is remembered wrong.
-const eventFilters = `{"type":["container","image"],"event":["die","destroy","untag","delete","pull"]}`
+// eventFilters are the events that make what is remembered wrong. Podman calls some of them died and remove where they are asked for.
+const eventFilters = `{"type":["container","image"],"event":["die","destroy","died","remove","untag","delete","pull"]}`
 
 // events follows what an engine reports, from the first question on. Without it answers are forgotten by their age alone.
 type events struct {
@@ -141,7 +141,8 @@ func (e *events) happened(line []byte) error {
 	}
 	switch event.Type {
 	case "container":
-		if event.Action == "die" || event.Action == "destroy" {
+		switch event.Action {
+		case "die", "destroy", "died", "remove":
 			e.docker.containers.forget(ofContainer(event.Actor.ID))
 		}
 	case "image":

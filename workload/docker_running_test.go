@@ -281,7 +281,13 @@ func TestDOCKER5_RecoversAndConnections(t *testing.T) {
 		left--
 		switch left {
 		case 2:
-			panic(http.ErrAbortHandler) // the connection ends without an answer
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 nonsense\r\n\r\n") // no answer
+			conn.Close()
 		case 1:
 			w.Header().Set("Content-Length", "100") // or in the middle of one
 			_, _ = io.WriteString(w, `{"Id":`)
@@ -456,8 +462,8 @@ func TestT52_Events(t *testing.T) {
 	say("container", "die", idOther)
 	say("container", "die", idA)
 	expect("die", 2, 2)
-	say("container", "destroy", idT)
-	expect("destroy", 1, 2)
+	say("container", "remove", idT)
+	expect("remove, as Podman calls it", 1, 2)
 	say("container", "destroy", "short")
 	expect("destroy of one that was asked for by a name", 0, 2)
 	for _, action := range []string{"untag", "delete", "pull"} {
@@ -606,11 +612,14 @@ func TestDOCKER8_EndlessLabels(t *testing.T) {
 
 // What is remembered is bounded by its size.
 func TestDOCKER8_Memory(t *testing.T) {
-	big := strings.Repeat("x", 3<<20)
+	big := strings.Repeat("x", 30<<10)
 	e := (&fakeEngine{answer: func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"Id":%q,"Config":{"Env":[%q]}}`, strings.Split(r.URL.Path, "/")[3], big)
 	}}).start(t)
 	d := open(t, workload.DockerConfig{Host: e.host, Version: "1.45"})
+	if was := d.LimitMemory(640 << 10); was != 64<<20 {
+		t.Errorf("%d bytes may be remembered", was)
+	}
 	id := func(i int) string { return fmt.Sprintf("%064x", i) }
 	for i := range 30 {
 		if _, err := d.Running(t.Context(), id(i)); err != nil {
@@ -620,7 +629,7 @@ func TestDOCKER8_Memory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if containers, _ := d.Remembered(); containers != 21 || d.Held() > 64<<20 {
+	if containers, _ := d.Remembered(); containers != 21 || d.Held() > 640<<10 {
 		t.Errorf("%d containers with %d bytes are remembered", containers, d.Held())
 	}
 	if got := len(e.requests()); got != 30 {

@@ -37,6 +37,13 @@ func (d *Docker) Held() int {
 	return d.containers.held
 }
 
+// LimitMemory replaces how many bytes may be remembered of containers, and returns how many it were.
+func (d *Docker) LimitMemory(limit int) int {
+	was := d.containers.max
+	d.containers.max = limit
+	return was
+}
+
 // Remembered returns how many answers are kept, of containers and of images.
 func (d *Docker) Remembered() (containers, images int) {
 	d.containers.mu.Lock()

@@ -24,6 +24,7 @@ type kept[V any] struct {
 	now   func() time.Time
 	ask   func(ctx context.Context, key string) (V, error)
 	size  func(V) int
+	max   int // bytes
 
 	mu      sync.Mutex
 	entries map[string]*list.Element // of keptEntry[V]
@@ -52,7 +53,7 @@ type asking[V any] struct {
 
 func newKept[V any](c DockerConfig, name string, ask func(context.Context, string) (V, error), size func(V) int) *kept[V] {
 	return &kept[V]{
-		name: "docker " + name, start: c.Go, now: c.Now, ask: ask, size: size,
+		name: "docker " + name, start: c.Go, now: c.Now, ask: ask, size: size, max: maxKept,
 		entries: map[string]*list.Element{}, asking: map[string]*asking[V]{},
 	}
 }
@@ -136,7 +137,7 @@ func (k *kept[V]) keep(key string, a *asking[V]) {
 	}
 	k.entries[key] = k.order.PushFront(e)
 	k.held += e.size
-	for k.held > maxKept {
+	for k.held > k.max {
 		k.drop(k.order.Back())
 	}
 }

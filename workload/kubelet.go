@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,8 @@ type KubeletConfig struct {
 
 	// Go starts a goroutine whose panic must not end the process. Nil: one is logged.
 	Go func(name string, fn func())
+	// Fetched is told what each fetch brought: a list or an error. Nil: nobody is.
+	Fetched func(*PodList, error)
 
 	dial   dialFunc // nil: the network's
 	server string   // in messages about its CA; "": kubelet
@@ -205,6 +208,9 @@ func (k *Kubelet) run(f *podFetch, wait time.Duration) {
 		return
 	}
 	f.list, f.err = k.fetch(f.number)
+	if k.config.Fetched != nil && k.ctx.Err() == nil {
+		k.config.Fetched(f.list, f.err)
+	}
 }
 
 // start reports whether a fetch is still wanted. Where it is not, nobody can join it any more.
@@ -252,7 +258,7 @@ func (k *Kubelet) fetch(number uint64) (*PodList, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, maxKubeletRefusal))
-		return nil, fmt.Errorf("unexpected status code on pods response: %d %s", resp.StatusCode, said)
+		return nil, fmt.Errorf("unexpected status code on pods response: %d %s", resp.StatusCode, bytes.TrimSpace(said))
 	}
 	list, _, err := decodePods(resp.Body, decodeOptions{completed: k.config.KeepCompleted})
 	switch {

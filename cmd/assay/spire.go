@@ -60,7 +60,7 @@ func (a *app) spireCommand() *cobra.Command {
 
 // spireAttestors are the attestors that there are.
 func (a *app) spireAttestors() []spireAttestor {
-	return []spireAttestor{a.spireDocker()}
+	return []spireAttestor{a.spireDocker(), a.spireKubernetes()}
 }
 
 func (a *app) spireAttestorCommand(attestor spireAttestor) *cobra.Command {

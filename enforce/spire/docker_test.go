@@ -400,6 +400,11 @@ func TestCachesSurviveReconfiguration(t *testing.T) {
 	if n := d.count("containers") + d.count("images"); n != 2 {
 		t.Errorf("%d requests over a reconfiguration, want 2", n)
 	}
+	// One that is refused takes nothing away from what is in force.
+	if _, err := configure(a, keys+`policy = "p"`, second); err == nil {
+		t.Error("a demand that nobody can check is taken")
+	}
+	attest(second, webSelectors)
 	third, err := configure(a, `docker_socket_path = "`+other.host()+`"`, second)
 	if err != nil {
 		t.Fatal(err)

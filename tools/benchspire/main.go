@@ -35,6 +35,7 @@ type options struct {
 	rounds     int
 	warm       int
 	callers    int
+	crowd      int
 }
 
 func main() {
@@ -45,10 +46,11 @@ func main() {
 	o := options{}
 	flag.StringVar(&o.assay, "assay", "bin/assay", "the program that is measured")
 	flag.StringVar(&o.dockerd, "dockerd", "dockerd", "the engine")
-	flag.IntVar(&o.containers, "containers", 10, "how many containers run")
-	flag.IntVar(&o.rounds, "rounds", 20, "how often all of them are attested by a plugin that knows none of them")
+	flag.IntVar(&o.containers, "containers", 50, "how many containers run")
+	flag.IntVar(&o.rounds, "rounds", 10, "how often all of them are attested by a plugin that knows none of them")
 	flag.IntVar(&o.warm, "warm", 10_000, "how many attestations are made of containers that are known")
 	flag.IntVar(&o.callers, "callers", 8, "how many ask at once, where many do")
+	flag.IntVar(&o.crowd, "crowd", 1000, "how many attestations are made at once where inspections are counted")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintf(os.Stderr, "benchspire: %s\n", err)
@@ -110,6 +112,26 @@ func measure(o options, e *engine, h *spiretest.Host) error {
 	elapsed := time.Since(start)
 	show(fmt.Sprintf("warm, %d callers at once", o.callers), crowd, 0, 0)
 	fmt.Printf("\n%d attestations a second by %d callers\n", int(float64(len(crowd))/elapsed.Seconds()), o.callers)
+	return e.count(o, h)
+}
+
+// count tells how many inspections it takes to attest all containers, many times at once, by a plugin that knows none of them.
+func (e *engine) count(o options, h *spiretest.Host) error {
+	counting, err := startCounter(e)
+	if err != nil {
+		return err
+	}
+	defer counting.close()
+	if err := h.Configure(context.Background(), "example.org", fmt.Sprintf("docker_socket_path = %q", counting.host())); err != nil {
+		return err
+	}
+	if _, err := many(o.crowd, o.crowd, e.running, h); err != nil {
+		return err
+	}
+	fmt.Printf("%d attestations of %d containers at once: %d inspections of containers\n", o.crowd, len(e.running), counting.inspections.Load())
+	if n := counting.inspections.Load(); n != int64(len(e.running)) {
+		return fmt.Errorf("%d inspections of %d containers", n, len(e.running))
+	}
 	return nil
 }
 
