@@ -17,7 +17,7 @@ RUN      ?=
 TAGS     ?=
 IMAGE    ?= assay:$(or $(VERSION),local)
 
-.PHONY: help demo build image docker-plugin test e2e local-start local-push local-deploy local-stop lint bench bench-peers bench-webhook bench-docker fuzz mutants
+.PHONY: help demo build image docker-plugin proto test e2e local-start local-push local-deploy local-stop lint bench bench-peers bench-webhook bench-docker bench-spire fuzz mutants
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ image: build ## the image of Assay, with the docker that is there (IMAGE=name:ta
 
 docker-plugin: build ## Assay as a plugin of the Docker engine that docker reaches (PLUGIN_NAME, PLUGIN_TAG; see deploy/docker-plugin)
 	@$(MAKE) --no-print-directory -C deploy/docker-plugin rootfs create
+
+proto: ## the Go code of the .proto files; needs protoc (Debian's protobuf-compiler)
+	@enforce/spire/proto/generate
 
 test: ## the tests of all packages, with the race detector where there is a C compiler
 	$(if $(RACE),,@echo 'make test: no C compiler, so data races are NOT looked for' >&2)
@@ -56,7 +59,7 @@ local-deploy: ## the chart on that cluster, with a policy for the sample images
 local-stop: ## the cluster of local-start is gone, and all that it left
 	@e2e/local stop
 
-lint: ## gofmt, go vet, staticcheck, known vulnerabilities (VULNDB=file:///path for a local database)
+lint: ## gofmt, go vet, builds for other systems, staticcheck, known vulnerabilities (VULNDB=file:///path for a local database)
 	@VULNDB='$(VULNDB)' .ci/lint
 
 bench: ## benchmarks, and their ratios to what the same work costs at least
@@ -72,6 +75,10 @@ bench-webhook: build ## the webhook over TLS, beside one that allows everything 
 bench-docker: build ## what the authorization plugin adds to requests to a Docker engine, beside one that always allows; needs root and dockerd
 	@e2e/peers/install packages
 	@go run ./tools/benchdocker
+
+bench-spire: build ## attestations of a plugin of SPIRE over its own socket, cold and warm, beside a Docker engine; needs root and dockerd
+	@e2e/peers/install packages
+	@CGO_ENABLED=0 go run ./tools/benchspire
 
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@FUZZTIME='$(FUZZTIME)' .ci/fuzz '$(RUN)'

@@ -34,6 +34,9 @@ var sigstore = []string{"github.com/sigstore/sigstore-go", "github.com/sigstore/
 // tracing is what spans are made of. What becomes of them is the business of the command alone.
 var tracing = []string{"go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes"}
 
+// agent is what the protocol between SPIRE's agent and its plugins is made of.
+var agent = []string{"github.com/hashicorp/go-plugin", "google.golang.org/grpc", "google.golang.org/protobuf"}
+
 // house is the import table of docs/design: the reason why an outage of a format's library, or a change of the policy's syntax, has
 // one place to be mended.
 var house = map[string]row{
@@ -58,7 +61,7 @@ var house = map[string]row{
 	"engine":                                 {may: []string{"image", "policy", "trust"}, owns: append([]string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}, tracing...)},
 	"engine/shared":                          {may: []string{"image", "policy", "trust", "engine"}},
 	"convert":                                {may: []string{"image", "policy"}},
-	"workload":                               {may: []string{"image"}},
+	"workload":                               {may: []string{"image"}, owns: []string{"github.com/Microsoft/go-winio", "golang.org/x/sys/windows"}}, // both for Windows alone
 	"enforce":                                {may: []string{"image", "engine"}},
 	"enforce/kubernetes":                     {may: points},
 	"enforce/kubernetes/cluster":             {may: []string{"trust", "enforce/kubernetes/identity"}, owns: []string{"k8s.io", "golang.org/x/sync/singleflight"}},
@@ -67,7 +70,8 @@ var house = map[string]row{
 	"enforce/docker":                         {may: append([]string{"workload"}, points...)},
 	"enforce/docker/memory":                  {may: []string{"image", "enforce/docker", "atomicfile"}, owns: []string{"github.com/gofrs/flock"}},
 	"enforce/containerd":                     {may: points},
-	"enforce/spire":                          {may: append([]string{"workload", "trust"}, points...)},
+	"enforce/spire":                          {may: append([]string{"workload", "trust", "enforce/spire/proto/*"}, points...), owns: append([]string{"github.com/hashicorp/go-hclog", "github.com/hashicorp/hcl"}, agent...)},
+	"enforce/spire/spiretest":                {may: []string{"enforce/spire", "enforce/spire/proto/*"}, owns: append([]string{"github.com/hashicorp/go-hclog"}, agent...)},
 	"enforce/api":                            {may: points},
 	"enforce/node":                           {may: points},
 	"enforce/enforcetest":                    {may: points},
@@ -81,6 +85,7 @@ var house = map[string]row{
 	"examples":                               {},
 	"tools/benchdocker":                      {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}},
 	"tools/benchratio":                       {},
+	"tools/benchspire":                       {may: []string{"enforce/spire/spiretest"}},
 	"tools/benchwebhook":                     {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}, owns: []string{"k8s.io/api"}},
 	"tools/mutants":                          {},
 }

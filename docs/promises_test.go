@@ -97,6 +97,23 @@ func TestStatementsAreNamed(t *testing.T) {
 	}
 }
 
+// So are the statements on the protocol of plugins of a SPIRE agent.
+func TestPluginStatementsAreNamed(t *testing.T) {
+	named := map[string]bool{}
+	number := regexp.MustCompile(`PLUGIN-?(\d+)`)
+	wanted := func(name string) bool { return strings.HasSuffix(name, "_test.go") || path.Ext(name) == ".txtar" }
+	walk(t, wanted, func(_ string, content []byte) {
+		for _, m := range number.FindAllSubmatch(content, -1) {
+			named[string(m[1])] = true
+		}
+	})
+	for n := 1; n <= 15; n++ {
+		if !named[fmt.Sprint(n)] {
+			t.Errorf("PLUGIN-%d is named by no test and no story", n)
+		}
+	}
+}
+
 // No two changes have the same number.
 func TestChangesAreNumbered(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "changes", "*.md"))

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/assay-dev/assay/enforce/spire/spiretest"
 )
 
 func TestStories(t *testing.T) {
@@ -40,6 +42,7 @@ func TestStories(t *testing.T) {
 // commands are what a story can say beside the commands of testscript.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
+		"agent":       cmdAgent,
 		"balancer":    cmdBalancer,
 		"ca":          cmdCA,
 		"capture":     cmdCapture,
@@ -83,6 +86,7 @@ type world struct {
 	kubernetes *kubernetes
 	collector  *collector
 	dockerd    *dockerd
+	agent      *spiretest.Host
 	load       *load
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started

@@ -24,7 +24,10 @@ func (at *Attestation) attest(a *authority, f *finding) {
 	}
 	p := &f.proofs[0]
 	at.SignedAt, at.Expires, at.Log, at.Attested, at.Weakened = p.SignedAt, p.Expires, p.Log, p.Attested, p.Weakened
-	at.Digest = p.Digest
+	at.Digest, at.Proofs = p.Digest, f.proofs
+	if f.missed != nil {
+		at.Missed = f.missed.Error()
+	}
 	at.describe(&p.Signers[0])
 	for i := range p.Signers[1:] {
 		var other Attestation

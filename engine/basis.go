@@ -85,3 +85,17 @@ func (p *plan) basis(req policy.Request, now time.Time) string {
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
+
+// Lenient reports whether nothing that a request names would be stopped: some policy of the cluster speaks about the request, and none that
+// does enforces. It is for what a point cannot even ask about, such as an image without a name.
+func (e *Engine) Lenient(req policy.Request) bool {
+	spoken := false
+	for _, one := range e.plan.Load().policies {
+		speaks := one.InScope(req)
+		if one.Mode == policy.Enforce && (speaks || one.Unclear(req)) {
+			return false
+		}
+		spoken = spoken || speaks && one.Namespace == ""
+	}
+	return spoken
+}

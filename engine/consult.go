@@ -12,8 +12,8 @@ import (
 )
 
 // recall returns what an authority said before to the same logins, if it still holds.
-func (e *Engine) recall(a *authority, ref image.Ref, logins trust.Logins, now time.Time) (*finding, bool) {
-	cached, found := e.answers.GetIfPresent(a.asked(ref, logins))
+func (e *Engine) recall(a *authority, ref image.Ref, logins trust.Logins, every bool, now time.Time) (*finding, bool) {
+	cached, found := e.answers.GetIfPresent(a.asked(ref, logins, every))
 	if !found || !now.Before(cached.until) {
 		return nil, false
 	}
@@ -22,18 +22,18 @@ func (e *Engine) recall(a *authority, ref image.Ref, logins trust.Logins, now ti
 
 // consult asks an authority and remembers its answer, unless it could not tell. Whoever asks the same meanwhile gets the same answer,
 // which is looked for in the source of the first.
-func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, ref image.Ref, logins trust.Logins) finding {
+func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, ref image.Ref, logins trust.Logins, every bool) finding {
 	ref = a.about(ref)
-	key := a.asked(ref, logins)
+	key := a.asked(ref, logins, every)
 	ctx = trust.WithLogins(ctx, logins)
 	ctx, span := e.span(ctx, "authority")
 	f, err := e.asking.do(ctx, key, e.config.Timeout, func(ctx context.Context) (finding, error) {
-		if f, found := e.recall(a, ref, logins, e.config.Now()); found { // who was asked a moment ago has answered
+		if f, found := e.recall(a, ref, logins, every, e.config.Now()); found { // who was asked a moment ago has answered
 			return *f, nil
 		}
-		f := e.examine(ctx, src, a, ref)
+		f := e.examine(ctx, src, a, ref, key.every)
 		f.until = e.reusable(&f)
-		if a.asked(ref, logins) == key { // else the trust material changed meanwhile, and nobody knows which of the two was used
+		if a.asked(ref, logins, every) == key { // else the trust material changed meanwhile, and nobody knows which of the two was used
 			e.remember(key, f)
 		}
 		return f, nil
@@ -46,7 +46,10 @@ func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, re
 }
 
 // examine has an authority find and check evidence, and does not take its word for more than it asked.
-func (e *Engine) examine(ctx context.Context, src trust.Source, a *authority, ref image.Ref) finding {
+func (e *Engine) examine(ctx context.Context, src trust.Source, a *authority, ref image.Ref, every bool) finding {
+	if a.searcher != nil {
+		return e.seek(ctx, src, a, ref, every)
+	}
 	proofs, err := e.prove(ctx, src, a, ref)
 	if err != nil {
 		return refused(err)
@@ -54,31 +57,42 @@ func (e *Engine) examine(ctx context.Context, src trust.Source, a *authority, re
 	return finding{standing: Proved, proofs: proofs}
 }
 
-// prove finds evidence until it suffices, or all of it, and checks it. The time of a check is one instant.
+// prove finds all evidence and checks it. The time of a check is one instant.
 func (e *Engine) prove(ctx context.Context, src trust.Source, a *authority, ref image.Ref) ([]trust.Proof, error) {
-	if a.searcher == nil {
-		evidence, err := e.find(ctx, src, a, ref)
-		if err != nil {
-			return nil, err
-		}
-		now := e.config.Now()
-		proofs, err := e.check(ctx, a, ref, evidence, now)
-		return proofs, a.remember(ctx, ref, evidence, now, err)
+	evidence, err := e.find(ctx, src, a, ref)
+	if err != nil {
+		return nil, err
 	}
-	finding, span := e.span(ctx, "find")
-	s := search{engine: e, ctx: finding, authority: a, ref: ref, now: e.config.Now()}
-	evidence, err := a.searcher.Search(finding, src, ref, s.enough)
+	now := e.config.Now()
+	proofs, err := e.check(ctx, a, ref, evidence, now)
+	return proofs, a.remember(ctx, ref, evidence, now, err)
+}
+
+// seek finds evidence until it suffices, or all of it, and checks it. The time of all checks is one instant. Where every proof is wanted and
+// not everything can be had, what was proved on the way counts as it would have without that wish.
+func (e *Engine) seek(ctx context.Context, src trust.Source, a *authority, ref image.Ref, every bool) finding {
+	looking, span := e.span(ctx, "find")
+	s := search{engine: e, ctx: looking, authority: a, ref: ref, now: e.config.Now(), every: every}
+	evidence, err := a.searcher.Search(looking, src, ref, s.enough)
 	ended(span, err)
 	switch {
 	case s.bug != nil:
-		return nil, s.bug
+		return refused(s.bug)
+	case err != nil && every && s.proofs != nil:
+		return s.found(err)
 	case err != nil:
-		return nil, err
-	case s.proofs != nil:
-		return s.proofs, a.remember(ctx, ref, s.evidence, s.now, nil)
+		return refused(err)
+	case s.proofs != nil && !every:
+		return s.found(nil)
 	}
 	proofs, err := e.check(ctx, a, ref, evidence, s.now)
-	return proofs, a.remember(ctx, ref, evidence, s.now, err)
+	if err != nil && s.proofs != nil {
+		return s.found(err)
+	}
+	if err := a.remember(ctx, ref, evidence, s.now, err); err != nil {
+		return refused(err)
+	}
+	return finding{standing: Proved, proofs: proofs}
 }
 
 func (e *Engine) find(ctx context.Context, src trust.Source, a *authority, ref image.Ref) (trust.Evidence, error) {
@@ -107,9 +121,18 @@ type search struct {
 	authority *authority
 	ref       image.Ref
 	now       time.Time
+	every     bool           // it goes on when something suffices
 	proofs    []trust.Proof  // that sufficed; nil: nothing has yet
 	evidence  trust.Evidence // of the proofs
 	bug       *BugError
+}
+
+// found is what was proved; missed is why it may not be all.
+func (s *search) found(missed error) finding {
+	if err := s.authority.remember(s.ctx, s.ref, s.evidence, s.now, nil); err != nil {
+		return refused(err)
+	}
+	return finding{standing: Proved, proofs: s.proofs, missed: missed}
 }
 
 // enough reports whether evidence has a proof that the policy does not take back. A format may call it on a goroutine of its own, where
@@ -128,7 +151,7 @@ func (s *search) enough(ev trust.Evidence) (yes bool) {
 		return false
 	}
 	s.proofs, s.evidence = proofs, ev
-	return true
+	return !s.every
 }
 
 // check has an authority check evidence. Each of its proofs must be sound, and there must be one.
@@ -180,6 +203,9 @@ func (e *Engine) reusable(f *finding) time.Time {
 	case Unclear, Unasked:
 		return time.Time{}
 	case Proved:
+		if f.missed != nil {
+			return soonest(now.Add(e.config.RefusalTTL), f.ends())
+		}
 		return soonest(now.Add(e.config.TTL), f.ends())
 	}
 	return now.Add(e.config.RefusalTTL)

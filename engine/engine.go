@@ -35,6 +35,9 @@ const (
 	maxEntries        = 100_000
 )
 
+// EveryWait is how long Request.Every waits, after a rule holds, for authorities that the rule can do without.
+const EveryWait = 2 * time.Second
+
 // Config is what an Engine is made of. Zero durations and sizes mean the defaults.
 type Config struct {
 	Policies []*policy.Policy
@@ -83,6 +86,7 @@ type answerKey struct {
 	tag       string
 	digest    image.Digest
 	logins    string
+	every     bool // everything that is published was looked at
 }
 
 // tagKey names a question to a registry: what a tag stands for, for whom.
@@ -173,6 +177,10 @@ type Request struct {
 	// Signed decides about a tag by the digest that trust data name for it, where authorities of the rule do that, and not by what the registry
 	// has under the tag, which need not answer then. It is for points that compare the content itself before it runs.
 	Signed bool
+	// Every asks for all proofs, and not only for those that suffice: see Attestation.Proofs. All evidence is looked at, as far as limits
+	// go, and all authorities of the rule are heard; those that have not answered within EveryWait after the rule holds, and what cannot be
+	// had beside a proof, are left out. The verdict is the same as without it.
+	Every bool
 	// Platform narrows the chain to children of an index for one platform, as "linux/amd64" or "linux/arm/v7"; "" is all of them.
 	Platform string
 	// Local is what a point knows of an image that was made on its host, which Image then names by its digest alone. Without it no rule about
@@ -208,7 +216,7 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	if req.Local != nil && parsed.Digest().IsZero() {
 		return Verdict{Image: req.Image, Decision: Decision{Outcome: Denied, Reason: "an image that was made on a host is asked about by its digest"}}
 	}
-	q := question{engine: e, plan: e.plan.Load(), ref: parsed.Ref, now: start, cached: true, all: req.Logins, byTrust: req.Signed}
+	q := question{engine: e, plan: e.plan.Load(), ref: parsed.Ref, now: start, cached: true, all: req.Logins, byTrust: req.Signed, every: req.Every}
 	q.logins = req.Logins.For(parsed.Registry(), parsed.Repository())
 	q.parent = trust.WithLogins(ctx, q.logins)
 	defer q.end()

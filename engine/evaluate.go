@@ -53,6 +53,7 @@ type finding struct {
 	standing Standing
 	proofs   []trust.Proof
 	err      error
+	missed   error // why there may be more proofs, where all were wanted; nil: there are none
 	revoked  *revocation
 	until    time.Time // it is reused until then; zero: not at all
 }

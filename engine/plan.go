@@ -89,10 +89,13 @@ func (a *authority) logins(all trust.Logins, ref image.Ref) trust.Logins {
 	return some
 }
 
-// asked returns the key of a question about ref, with the trust material that is in use now and the logins that ask.
-func (a *authority) asked(ref image.Ref, logins trust.Logins) answerKey {
+// asked returns the key of a question about ref, with the trust material that is in use now and the logins that ask. every matters only
+// where an authority could end its search before it has seen everything.
+func (a *authority) asked(ref image.Ref, logins trust.Logins, every bool) answerKey {
 	ref = a.about(ref)
-	key := answerKey{authority: a.key, name: ref.Name(), tag: ref.Tag(), digest: ref.Digest(), logins: logins.Key()}
+	key := answerKey{
+		authority: a.key, name: ref.Name(), tag: ref.Tag(), digest: ref.Digest(), logins: logins.Key(), every: every && a.searcher != nil,
+	}
 	if a.versioned != nil {
 		key.version = a.versioned.Version()
 	}

@@ -27,6 +27,7 @@ type question struct {
 
 	made    *made // nil: the image is not known to have been made on the host
 	byTrust bool  // what trust data name for a tag counts: Request.Signed
+	every   bool  // all proofs are wanted: Request.Every
 
 	resolved  bool // the tag was resolved, or could not be
 	tagDigest image.Digest

@@ -106,9 +106,9 @@ func (q *question) hearNames(p *planned, plan *plannedRule) *hearing {
 		if err != nil {
 			return refused(err)
 		}
-		return q.engine.consult(ctx, src, a, q.ref.Pinned(d), logins)
+		return q.engine.consult(ctx, src, a, q.ref.Pinned(d), logins, false)
 	}
-	for a, f := range q.askAll(open, ask) {
+	for a, f := range q.askAll(q.deadline(), open, ask) {
 		note(a, f)
 	}
 	return h
@@ -116,7 +116,7 @@ func (q *question) hearNames(p *planned, plan *plannedRule) *hearing {
 
 // recallName returns what an authority said before about the digest that it names for ref's tag, if both still hold.
 func (e *Engine) recallName(a *authority, ref image.Ref, logins trust.Logins, now time.Time) (*finding, bool) {
-	t, found := e.recallTag(a.asked(ref.Pinned(image.Digest{}), logins), now)
+	t, found := e.recallTag(a.asked(ref.Pinned(image.Digest{}), logins, false), now)
 	switch {
 	case !found:
 		return nil, false
@@ -124,7 +124,7 @@ func (e *Engine) recallName(a *authority, ref image.Ref, logins trust.Logins, no
 		f := refused(t.err)
 		return &f, true
 	}
-	return e.recall(a, ref.Pinned(t.digest), logins, now)
+	return e.recall(a, ref.Pinned(t.digest), logins, false, now)
 }
 
 // recallTag returns what an authority said before of a tag, if it still holds.
@@ -137,7 +137,7 @@ func (e *Engine) recallTag(key answerKey, now time.Time) (tagged, bool) {
 // registry says of tags.
 func (e *Engine) name(ctx context.Context, src trust.Source, a *authority, ref image.Ref, logins trust.Logins) (image.Digest, error) {
 	ref = ref.Pinned(image.Digest{})
-	key := a.asked(ref, logins)
+	key := a.asked(ref, logins, false)
 	ctx = trust.WithLogins(ctx, logins)
 	ctx, span := e.span(ctx, "name")
 	d, err := e.signing.do(ctx, key, e.config.Timeout/2, func(ctx context.Context) (image.Digest, error) {
@@ -148,7 +148,7 @@ func (e *Engine) name(ctx context.Context, src trust.Source, a *authority, ref i
 		if err == nil && d.IsZero() {
 			err = errors.New("no digest was named")
 		}
-		if told := err == nil || trust.IsNo(err); told && e.config.TagTTL > 0 && a.asked(ref, logins) == key {
+		if told := err == nil || trust.IsNo(err); told && e.config.TagTTL > 0 && a.asked(ref, logins, false) == key {
 			e.signed.Set(key, tagged{digest: d, err: err, until: e.config.Now().Add(e.config.TagTTL)})
 		}
 		return d, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/policy"
@@ -76,37 +77,70 @@ func (q *question) told(o *opinion, ask func() (image.Digest, error)) (image.Dig
 	return d, err == nil
 }
 
-// hear asks the authorities of a rule about ref, side by side, until the rule is satisfied.
+// hear asks the authorities of a rule about ref, side by side, until the rule is satisfied. Where all proofs are wanted, it waits a little
+// longer.
 func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref image.Ref) *hearing {
 	h := newHearing(plan)
 	var open []*authority
 	for _, a := range plan.leaves {
-		if f, found := q.engine.recall(a, ref, a.logins(q.all, ref), q.engine.config.Now()); found {
+		if f, found := q.engine.recall(a, ref, a.logins(q.all, ref), q.every, q.engine.config.Now()); found {
 			h.note(a, p.judge(f))
 			continue
 		}
 		open = append(open, a)
 	}
-	if len(open) == 0 || p.holds(rule, h) == yes {
+	if len(open) == 0 || !q.every && p.holds(rule, h) == yes {
 		return h
 	}
 	q.cached = false
-	ask := func(ctx context.Context, src trust.Source, a *authority) finding {
-		return q.engine.consult(ctx, src, a, ref, a.logins(q.all, ref))
+	ctx, cancel := context.WithCancelCause(q.deadline())
+	wait := patience{cancel: cancel}
+	defer wait.end()
+	if q.every && p.holds(rule, h) == yes {
+		wait.begin()
 	}
-	for a, f := range q.askAll(open, ask) {
+	ask := func(ctx context.Context, src trust.Source, a *authority) finding {
+		return q.engine.consult(ctx, src, a, ref, a.logins(q.all, ref), q.every)
+	}
+	for a, f := range q.askAll(ctx, open, ask) {
 		h.note(a, p.judge(f))
-		if p.holds(rule, h) == yes {
+		if p.holds(rule, h) != yes {
+			continue
+		}
+		if !q.every {
 			break
 		}
+		wait.begin()
 	}
 	return h
 }
 
+// errEnough is why an authority was not waited for.
+var errEnough = fmt.Errorf("the rule holds without it, and it has not answered within %v", EveryWait)
+
+// patience bounds how long authorities are waited for that a rule can do without.
+type patience struct {
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+func (p *patience) begin() {
+	if p.timer == nil {
+		p.timer = time.AfterFunc(EveryWait, func() { p.cancel(errEnough) })
+	}
+}
+
+func (p *patience) end() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.cancel(nil)
+}
+
 // askAll asks authorities side by side and yields what each says, as soon as it does. At the end of the loop it gives up on the others.
-func (q *question) askAll(open []*authority, ask func(context.Context, trust.Source, *authority) finding) iter.Seq2[*authority, *finding] {
+func (q *question) askAll(ctx context.Context, open []*authority, ask func(context.Context, trust.Source, *authority) finding) iter.Seq2[*authority, *finding] {
 	return func(yield func(*authority, *finding) bool) {
-		ctx, cancel := context.WithCancel(q.deadline())
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		type reply struct {
 			from *authority
@@ -133,7 +167,7 @@ func (p *planned) judge(f *finding) *finding {
 	}
 	kept, by := p.standing(f.proofs)
 	if len(kept) > 0 {
-		return &finding{standing: Proved, proofs: kept, until: f.until}
+		return &finding{standing: Proved, proofs: kept, missed: f.missed, until: f.until}
 	}
 	return &finding{standing: Untrusted, err: trust.Untrusted("%s", by), revoked: by}
 }

@@ -30,7 +30,7 @@ type pieces struct {
 
 type pieceOptions struct {
 	Pieces []piece `yaml:"pieces"`
-	Fault  string  `yaml:"fault,omitempty"` // "before", "after" the first piece that suffices, "version" changes it meanwhile, "remember" cannot
+	Fault  string  `yaml:"fault,omitempty"` // "before", "after" the first piece that suffices, "later" if it does not, "version" changes it meanwhile, "remember" cannot
 }
 
 // piece is one proof, unless it is junk.
@@ -76,6 +76,9 @@ func (a *collector) Search(_ context.Context, _ trust.Source, _ image.Ref, enoug
 		said := make(chan bool)
 		go func() { said <- enough(ev) }() // on a goroutine of its own, as formats that look in several places do
 		if !<-said {
+			if a.Fault == "later" {
+				return ev, errOutage
+			}
 			continue
 		}
 		switch a.Fault {

@@ -135,6 +135,12 @@ type Attestation struct {
 	Weakened  []string         `json:"weakened,omitempty"`
 	Cosigners []Cosigner       `json:"cosigners,omitempty"` // the others whose signature the proof needed
 	Reason    string           `json:"reason,omitempty"`
+
+	// Proofs are the ways in which the authority vouches, of which the fields above show the first: all of them that were found and that
+	// nothing takes back where Request.Every was set, else at least one. They are shared and must not be written to.
+	Proofs []trust.Proof `json:"-"`
+	// Missed says why there may be more proofs, where Request.Every was set; empty: there are not.
+	Missed string `json:"-"`
 }
 
 // Cosigner is a further signer of a proof.

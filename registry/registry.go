@@ -51,6 +51,9 @@ type Config struct {
 	// DockerConfig is the folder of a docker config.json, whose credentials and credential helpers are used where Registries has no
 	// credentials for a host; "" uses none. A folder without the file is no error.
 	DockerConfig string
+	// AuthFiles are further files in the form of a docker config.json, such as Podman's auth.json. They are asked in this order where
+	// DockerConfig has no credentials for a host. One that is not there is no error.
+	AuthFiles []string
 	// Keychains are asked where Registries has no credentials for a host, and before DockerConfig.
 	Keychains []Keychain
 	// LoopbackHTTP is for the cli point: registries whose host is written as localhost, 127.x.x.x or [::1] are reached, and over
@@ -77,8 +80,8 @@ type Config struct {
 // Client talks to registries. It is safe for concurrent use.
 type Client struct {
 	config Config
-	hosts  map[string]*host  // by canonical host
-	store  credentials.Store // nil: none
+	hosts  map[string]*host // by canonical host
+	stores []credentials.Store
 
 	now      func() time.Time
 	sleep    func(context.Context, time.Duration) error
@@ -124,19 +127,29 @@ func New(config Config) (*Client, error) {
 			c.hosts[s.Host] = h
 		}
 	}
+	// A store reads its file once and runs helpers when credentials are asked for.
 	if config.DockerConfig != "" {
-		// The store reads the file once and runs helpers when credentials are asked for.
-		store, err := credentials.NewStore(filepath.Join(config.DockerConfig, "config.json"), credentials.StoreOptions{})
-		if err != nil {
+		if err := c.openStore(filepath.Join(config.DockerConfig, "config.json")); err != nil {
 			problems = append(problems, fmt.Errorf("docker config in %s: %w", config.DockerConfig, err))
-		} else {
-			c.store = store
+		}
+	}
+	for _, name := range config.AuthFiles {
+		if err := c.openStore(name); err != nil {
+			problems = append(problems, fmt.Errorf("credentials in %s: %w", name, err))
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *Client) openStore(name string) error {
+	store, err := credentials.NewStore(name, credentials.StoreOptions{})
+	if err == nil {
+		c.stores = append(c.stores, store)
+	}
+	return err
 }
 
 // CloseIdleConnections closes the connections that no request uses. The Client stays usable.

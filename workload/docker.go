@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,30 +28,29 @@ var ErrAbsent = errors.New("is not on this host")
 
 // Docker asks a Docker Engine over its socket. It only reads. It is safe for concurrent use.
 type Docker struct {
-	socket string
-	client *http.Client
+	socket string // as messages name it
+	base   url.URL
+	dial   dialFunc     // nil: by the address
+	client *http.Client // with a limit of time for each answer
+	stream *http.Client // without one
+
+	config     DockerConfig
+	version    *apiVersion
+	containers *kept[RunningContainer]
+	images     *kept[RunningImage]
+	events     *events
 }
 
-// NewDocker makes a client for the unix socket of an engine. Nothing is asked yet.
+// NewDocker makes a client for the unix socket of an engine, which is asked in its own version of the API. Nothing is asked yet.
 func NewDocker(socket string) *Docker {
-	d := &Docker{socket: socket}
-	transport := &http.Transport{
-		DialContext:         d.dial,
-		MaxIdleConns:        16,
-		MaxIdleConnsPerHost: 16,
-		IdleConnTimeout:     time.Minute,
-		DisableCompression:  true,
-	}
-	d.client = &http.Client{Transport: transport, Timeout: dockerTimeout}
-	return d
+	return newDocker(DockerConfig{}, endpoint{name: socket, base: plainHTTP, dial: dialUnix(socket, nil)}, &apiVersion{known: true})
 }
 
-func (d *Docker) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	return (&net.Dialer{Timeout: dockerTimeout}).DialContext(ctx, "unix", d.socket)
+// Close lets go of idle connections, and of the stream of events.
+func (d *Docker) Close() {
+	d.events.close()
+	d.client.CloseIdleConnections()
 }
-
-// Close lets go of idle connections.
-func (d *Docker) Close() { d.client.CloseIdleConnections() }
 
 // DockerImage is an image on the host, as the engine knows it.
 type DockerImage struct {
@@ -215,8 +213,11 @@ func strange(r rune) bool {
 }
 
 func (d *Docker) read(ctx context.Context, path string, query url.Values, into any) error {
-	u := url.URL{Scheme: "http", Host: "docker", Path: path, RawQuery: query.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	target := d.address(path)
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return err
 	}
@@ -247,6 +248,13 @@ func (d *Docker) read(ctx context.Context, path string, query url.Values, into a
 		return fmt.Errorf("%s: %w", d.socket, err)
 	}
 	return nil
+}
+
+// address is the URL of a path of the API.
+func (d *Docker) address(path string) string {
+	u := d.base
+	u.Path += path
+	return u.String()
 }
 
 // said is the text of an error of the engine.

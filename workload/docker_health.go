@@ -109,8 +109,7 @@ func (d *Docker) remove(ctx context.Context, created []byte) error {
 
 // send sends a request with a JSON body, or none, and returns status and answer.
 func (d *Docker) send(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
-	u := url.URL{Scheme: "http", Host: "docker", Path: path}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, d.address(path), bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -157,6 +157,7 @@ wherever an image can be stopped.
 		a.serveCommand(),
 		a.probeCommand(),
 		a.doctorCommand(),
+		a.spireCommand(),
 		a.demoCommand(),
 		a.versionCommand(),
 	)

@@ -25,7 +25,8 @@ type registryOptions struct {
 
 	// more adds settings from elsewhere to those of the file; nil: there are none.
 	more          func(*reading, []registry.Settings) ([]registry.Settings, error)
-	skipTLSVerify bool // of all hosts without a CA of their own
+	skipTLSVerify bool     // of all hosts without a CA of their own
+	authFiles     []string // with credentials, beside the docker config
 }
 
 // registryFlags adds the flags about registries to a command.
@@ -74,6 +75,7 @@ func (o *registryOptions) clientOf(r *reading) (*registry.Client, error) {
 		Keychains:             keychains,
 		Registries:            file.Registries,
 		DockerConfig:          o.dockerFolder(),
+		AuthFiles:             o.authFiles,
 		LoopbackHTTP:          !o.guarded,
 		UserAgent:             "assay/" + versionText(),
 		Trace:                 o.trace,
@@ -87,7 +89,7 @@ func (o *registryOptions) clientOf(r *reading) (*registry.Client, error) {
 
 // note reads the files that the client reads when it is made, so that their changes are noticed. Passwords are read at each login.
 func (o *registryOptions) note(r *reading, settings []registry.Settings) {
-	names := []string{filepath.Join(o.dockerFolder(), "config.json")}
+	names := append([]string{filepath.Join(o.dockerFolder(), "config.json")}, o.authFiles...)
 	for i := range settings {
 		names = append(names, settings[i].CAFile, settings[i].CertFile, settings[i].KeyFile)
 	}

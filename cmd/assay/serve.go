@@ -120,6 +120,7 @@ func (o *serveOptions) check() error {
 
 // server is what all servers share: one engine whose policies, registries and trust material are kept current, and what is told of it.
 type server struct {
+	fileWatcher
 	app      *app
 	options  *serveOptions
 	name     string // of the point
@@ -132,7 +133,6 @@ type server struct {
 	identity identity           // nil: plain HTTP
 	clients  *clientAuthorities // nil: clients are not known by certificates
 	open     *connections
-	watches  []*watched
 	ready    readiness
 	awaited  <-chan struct{} // closed when all policies are there whose trust material is to be fetched first; nil: they are
 	inFlight atomic.Int64

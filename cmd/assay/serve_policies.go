@@ -111,7 +111,12 @@ func (s *server) policySource(what string, load func(*reading) ([]*policy.Policy
 
 // readPolicies reads what --policy names.
 func (o *serveOptions) readPolicies(r *reading) ([]*policy.Policy, error) {
-	files, err := r.list(o.policies)
+	return r.policies(o.policies)
+}
+
+// policies reads the policies that paths name.
+func (r *reading) policies(paths []string) ([]*policy.Policy, error) {
+	files, err := r.list(paths)
 	if err != nil {
 		return nil, err
 	}

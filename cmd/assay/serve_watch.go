@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -130,15 +131,28 @@ type watched struct {
 	seen string   // the sum of a change that was seen at the last look
 }
 
+// fileWatcher keeps what is made of files as the files are.
+type fileWatcher struct {
+	log     *slog.Logger
+	loaded  func(what string, err error) // is told of each load
+	watches []*watched
+}
+
 // watch loads something for the first time, and keeps it in mind.
-func (s *server) watch(what string, load func(*reading) error) error {
+func (l *fileWatcher) watch(what string, load func(*reading) error) error {
 	w := &watched{what: what, load: load, last: &reading{}}
 	if err := load(w.last); err != nil {
 		return usageError("%w", err)
 	}
-	s.watches = append(s.watches, w)
-	s.metrics.loaded(what, nil)
+	l.watches = append(l.watches, w)
+	l.loaded(what, nil)
 	return nil
+}
+
+// watch has a server watch something.
+func (s *server) watch(what string, load func(*reading) error) error {
+	s.fileWatcher.log, s.loaded = s.log, s.metrics.loaded
+	return s.fileWatcher.watch(what, load)
 }
 
 // keepWatch looks at the files until ctx ends.
@@ -161,8 +175,8 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 }
 
 // look loads anew what has changed and held still since the last look.
-func (s *server) look() {
-	for _, w := range s.watches {
+func (l *fileWatcher) look() {
+	for _, w := range l.watches {
 		now := w.last.again()
 		sum := now.sum()
 		switch {
@@ -172,18 +186,18 @@ func (s *server) look() {
 			w.seen = sum
 		default:
 			w.seen = ""
-			s.reload(w, now)
+			l.reload(w, now)
 		}
 	}
 }
 
-func (s *server) reload(w *watched, now *reading) {
+func (l *fileWatcher) reload(w *watched, now *reading) {
 	next := &reading{held: now}
 	var err error
 	if bug := enforce.Guard(func() { err = w.load(next) }); bug != nil {
 		err = bug
 	}
-	s.metrics.loaded(w.what, err)
+	l.loaded(w.what, err)
 	// What the load did not come to, because of an error before it, is watched as well.
 	for name, f := range now.files {
 		if _, found := next.files[name]; !found && err != nil {
@@ -193,8 +207,8 @@ func (s *server) reload(w *watched, now *reading) {
 	next.held = nil
 	w.last = next
 	if err == nil {
-		s.log.Info("read again, and in force", "what", w.what)
+		l.log.Info("read again, and in force", "what", w.what)
 		return
 	}
-	s.log.Error("cannot be used; what was in force before stays", "what", w.what, "error", strings.TrimSpace(err.Error()))
+	l.log.Error("cannot be used; what was in force before stays", "what", w.what, "error", strings.TrimSpace(err.Error()))
 }

@@ -34,6 +34,12 @@ type tufServer struct {
 // newTUFServer makes a repository as of a time; its timestamp lasts for a month.
 func newTUFServer(t *testing.T, at time.Time) *tufServer {
 	t.Helper()
+	return newTUFServerOf(t, at, embeddedFile)
+}
+
+// newTUFServerOf does so with the trust material of a file.
+func newTUFServerOf(t testing.TB, at time.Time, file string) *tufServer {
+	t.Helper()
 	s := &tufServer{root: filepath.Join(t.TempDir(), "root.json"), files: map[string][]byte{}}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
@@ -46,7 +52,7 @@ func newTUFServer(t *testing.T, at time.Time) *tufServer {
 	for _, role := range metadata.TOP_LEVEL_ROLE_NAMES {
 		must(t, root.Signed.AddKey(key, role))
 	}
-	content, err := os.ReadFile(embeddedFile)
+	content, err := os.ReadFile(file)
 	must(t, err)
 	sum := sha256.Sum256(content)
 	targets.Signed.Targets["trusted_root.json"] = &metadata.TargetFiles{Length: int64(len(content)), Hashes: metadata.Hashes{"sha256": sum[:]}}
@@ -69,7 +75,7 @@ func newTUFServer(t *testing.T, at time.Time) *tufServer {
 
 var embeddedFile = filepath.Join("..", "..", "trust", "sigstore", "material", "embedded", "trusted_root.json")
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

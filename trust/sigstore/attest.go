@@ -29,6 +29,22 @@ type demand struct {
 	conditions    statement.Conditions
 }
 
+// anyPredicate stands for every type of predicate.
+const anyPredicate = "any"
+
+// fits reports whether the demand is for predicates of a type.
+func (d *demand) fits(predicateType string) bool {
+	return d.predicateType == predicateType || d.predicateType == anyPredicate
+}
+
+// what names what is demanded, for messages.
+func (d *demand) what() string {
+	if d.predicateType == anyPredicate {
+		return "attestation"
+	}
+	return "attestation " + d.predicateType
+}
+
 // maxAlternatives bounds the ways to satisfy an authority that are told one by one: as many as the pieces that are looked at can make of
 // signatures and one attestation. Beyond it a way may be missed, never invented.
 const maxAlternatives = trust.MaxSignatures * trust.MaxSignatures
@@ -162,20 +178,24 @@ func (x *examination) waysFor(i int) ([][]attested, error) {
 	d := &x.demanded[i]
 	if x.left > 0 && d.choice != chooseAny {
 		// Which is the latest, and whether all satisfy, cannot be told of a part; whoever may push could choose the part.
-		return nil, trust.Untrusted("attestation %s: more evidence than is looked at, so that the latest of it cannot be told; remove old evidence, or write select: any", d.predicateType)
+		return nil, trust.Untrusted("%s: more evidence than is looked at, so that the latest of it cannot be told; remove old evidence, or write select: any", d.what())
 	}
 	if len(x.attested[i]) == 0 {
+		none := "no attestation"
+		if d.predicateType != anyPredicate {
+			none += " of type " + d.predicateType
+		}
 		switch {
 		case x.missed[i].total > 0:
-			return nil, trust.Untrusted("%s", x.missed[i].String("attestation "+d.predicateType))
+			return nil, trust.Untrusted("%s", x.missed[i].String(d.what()))
 		case x.refusals.total > 0 && !x.signed:
-			return nil, trust.Untrusted("no attestation of type %s; %s", d.predicateType, x.refusals.String("piece of evidence"))
+			return nil, trust.Untrusted("%s; %s", none, x.refusals.String("piece of evidence"))
 		}
-		return nil, trust.Untrusted("no attestation of type %s", d.predicateType)
+		return nil, trust.Untrusted("%s", none)
 	}
 	ways, err := d.choose(x, distinct(x.attested[i]))
 	if err != nil {
-		return nil, trust.Untrusted("attestation %s: %s", d.predicateType, clean(err.Error()))
+		return nil, trust.Untrusted("%s: %s", d.what(), clean(err.Error()))
 	}
 	return ways, nil
 }

@@ -81,7 +81,7 @@ func (x *examination) look(item *trust.Item) {
 		return
 	}
 	for i := range x.demanded {
-		if x.demanded[i].predicateType == kind {
+		if x.demanded[i].fits(kind) {
 			x.lookAtAttestation(key, item, i, p)
 		}
 	}

@@ -38,7 +38,9 @@ func (c *compiler) attestation(at string, o *AttestationOptions) (demand, error)
 		return d, c.Errorf(at+"predicateType", "is empty; give the type of the predicate")
 	case d.predicateType == statement.CosignSign:
 		return d, c.Errorf(at+"predicateType", "is that of signatures, which are asked for by signature: required; remove it")
-	case d.predicateType == o.PredicateType && !isURI(o.PredicateType):
+	case o.PredicateType == anyPredicate && d.choice != chooseAny:
+		return d, c.Errorf(at+"select", "of attestations of any type, only any can be asked for; write select: any")
+	case d.predicateType == o.PredicateType && d.predicateType != anyPredicate && !isURI(o.PredicateType):
 		return d, c.Errorf(at+"predicateType", "%q is neither a short name nor a URI; %s", clip(o.PredicateType), nearestType(o.PredicateType))
 	case o.MaxAge < 0:
 		return d, c.Errorf(at+"maxAge", "is negative; write a length of time such as 720h")

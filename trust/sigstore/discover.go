@@ -85,7 +85,7 @@ func (s *search) layersUnder(ctx context.Context, suffix string) (list, error) {
 	var all []candidate
 	for i, l := range slices.Backward(doc.Layers) {
 		if d, ok := s.descriptor(&l); ok && s.wants(l.Annotations[annotationPredicateType]) {
-			all = append(all, candidate{descriptor: d, kind: l.Annotations[annotationPredicateType], name: fmt.Sprintf(".%s[%d]", suffix, i)})
+			all = append(all, candidate{descriptor: d, kind: s.kindOf(l.Annotations[annotationPredicateType]), name: fmt.Sprintf(".%s[%d]", suffix, i)})
 		}
 	}
 	s.promote(all)
@@ -135,8 +135,16 @@ func (a *authority) wants(predicateType string) bool {
 		return a.signed
 	}
 	return slices.ContainsFunc(a.demanded, func(d demand) bool {
-		return d.predicateType == predicateType || d.predicateType == statement.TypeOf(predicateType)
+		return d.fits(predicateType) || d.fits(statement.TypeOf(predicateType))
 	})
+}
+
+// kindOf returns the type under which evidence is counted: where any type is asked for, inventing types must not make room for more.
+func (a *authority) kindOf(predicateType string) string {
+	if predicateType != "" && predicateType != statement.CosignSign && slices.ContainsFunc(a.demanded, func(d demand) bool { return d.predicateType == anyPredicate }) {
+		return anyPredicate
+	}
+	return predicateType
 }
 
 // referrers lists the manifests that refer to the image and may hold evidence, the newest first. An incomplete list is used as far as
@@ -179,10 +187,11 @@ func (s *search) candidates(ctx context.Context, descriptors []trust.Descriptor)
 			return nil, err
 		}
 	}
+	all = slices.DeleteFunc(all, func(c candidate) bool { return !s.wants(c.descriptor.Annotations[annotationBundleType]) })
 	for i := range all {
-		all[i].kind = all[i].descriptor.Annotations[annotationBundleType]
+		all[i].kind = s.kindOf(all[i].descriptor.Annotations[annotationBundleType])
 	}
-	return slices.DeleteFunc(all, func(c candidate) bool { return !s.wants(c.kind) }), nil
+	return all, nil
 }
 
 // maxAnnotated bounds how many manifests are read to learn what they are about.

@@ -152,7 +152,7 @@ type PartsOptions struct {
 
 // AttestationOptions is a demand for an attestation (in-toto statement in a DSSE envelope) about the image.
 type AttestationOptions struct {
-	PredicateType string             `yaml:"predicateType" required:"true" min:"1" doc:"type of the predicate, exactly, or one of cosign's short names: slsaprovenance, slsaprovenance02, slsaprovenance1, spdx, spdxjson, cyclonedx, link, vuln, openvex, custom"`
+	PredicateType string             `yaml:"predicateType" required:"true" min:"1" doc:"type of the predicate, exactly, or one of cosign's short names: slsaprovenance, slsaprovenance02, slsaprovenance1, spdx, spdxjson, cyclonedx, link, vuln, openvex, custom; any, with select: any, is any type"`
 	SignedBy      *SignerOptions     `yaml:"signedBy,omitempty" doc:"who must have signed it; by default who must have signed the image"`
 	Select        string             `yaml:"select,omitempty" enum:"latest,any,all" doc:"of several that are signed well: the latest (default), any or all must satisfy age and conditions"`
 	MaxAge        time.Duration      `yaml:"maxAge,omitempty" min:"1" doc:"signed at most this long ago, by a trusted time; for certificates that are valid for a day at most, since signatures by lasting keys can be given a new time"`

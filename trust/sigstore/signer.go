@@ -2,8 +2,11 @@ package sigstore
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +74,7 @@ func tooManyNames(c *x509.Certificate) error {
 
 // subjectOf reads a certificate of Fulcio's or of an own authority.
 func subjectOf(c *x509.Certificate) (subject, error) {
-	extensions, err := certificate.ParseExtensions(c.Extensions)
+	extensions, err := certificate.ParseExtensions(newestIssuerLast(c.Extensions))
 	if err != nil {
 		return subject{}, fmt.Errorf("extensions of the certificate: %w", err)
 	}
@@ -88,6 +91,19 @@ func subjectOf(c *x509.Certificate) (subject, error) {
 		s.names = append(s.names, other)
 	}
 	return s, nil
+}
+
+// oldIssuer is the older extension for the issuer (Fulcio, docs/oid-info.md).
+var oldIssuer = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}
+
+// newestIssuerLast puts the older extension for the issuer before all others, since of two the last counts: where a certificate has both, it is the
+// newer one that says who vouched.
+func newestIssuerLast(all []pkix.Extension) []pkix.Extension {
+	i := slices.IndexFunc(all, func(e pkix.Extension) bool { return e.Id.Equal(oldIssuer) })
+	if i <= 0 {
+		return all
+	}
+	return slices.Concat(all[i:i+1], all[:i], all[i+1:])
 }
 
 // matchIdentity returns who a certificate's owner is by the first identity of which everything fits.

@@ -2,7 +2,9 @@ package material
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -40,7 +42,7 @@ func (k *Keeper) keepFresh(ctx context.Context, r refreshed) {
 	errors := 0
 	for {
 		wait := jittered(refreshEvery)
-		if err := r.refresh(ctx); err != nil && ctx.Err() == nil {
+		if err := refreshSafely(ctx, r); err != nil && ctx.Err() == nil {
 			wait = jittered(min(retryFirst<<min(errors, 10), retryMost))
 			errors++
 			k.config.Log.Warn("trust material could not be refreshed", "source", r.label(), "error", err, "again", wait.Round(time.Second))
@@ -55,6 +57,16 @@ func (k *Keeper) keepFresh(ctx context.Context, r refreshed) {
 		case <-timer.C:
 		}
 	}
+}
+
+// refreshSafely refreshes, and makes an error of a panic: nobody above this goroutine could keep it from ending the process.
+func refreshSafely(ctx context.Context, r refreshed) (err error) {
+	defer func() {
+		if caught := recover(); caught != nil {
+			err = fmt.Errorf("bug: %v\n%s", caught, debug.Stack())
+		}
+	}()
+	return r.refresh(ctx)
 }
 
 // jittered spreads what many processes do at the same intervals.

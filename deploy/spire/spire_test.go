@@ -1,0 +1,96 @@
+package spire_test
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl"
+	"sigs.k8s.io/yaml"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// agent is what an agent's configuration says of an attestor.
+type agent struct {
+	Plugins struct {
+		WorkloadAttestor map[string]struct {
+			Cmd      string            `hcl:"plugin_cmd"`
+			Args     []string          `hcl:"plugin_args"`
+			Checksum string            `hcl:"plugin_checksum"`
+			Data     map[string]string `hcl:"plugin_data"`
+		}
+	} `hcl:"plugins"`
+}
+
+// The configurations can be read, keep the names of the built-in attestors, name the program by an absolute path, and demand a proof. The same
+// words are on the page of the point.
+func TestAgentConfigurations(t *testing.T) {
+	page, err := os.ReadFile("../../docs/start/spire.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]string{"docker": "agent-docker.conf", "k8s": "agent-k8s.conf"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read agent
+		if err := hcl.Unmarshal(content, &read); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		attestors := read.Plugins.WorkloadAttestor
+		got := attestors[name]
+		if len(attestors) != 1 || got.Cmd != "/opt/assay/assay" || !slices.Equal(got.Args, []string{"spire", name}) || len(got.Checksum) != 64 {
+			t.Errorf("%s: %+v", file, attestors)
+		}
+		if got.Data["policy"] != "/etc/assay/policies" {
+			t.Errorf("%s demands nothing: %v", file, got.Data)
+		}
+		if !strings.Contains(string(page), "deploy/spire/"+file) {
+			t.Errorf("docs/start/spire.md lacks %s", file)
+		}
+	}
+}
+
+// The program comes into the agent's container by an init container, and can be changed by nobody there. The plugin finds what it needs.
+func TestDaemonSet(t *testing.T) {
+	content, err := os.ReadFile("daemonset.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set appsv1.DaemonSet
+	for _, document := range bytes.Split(content, []byte("\n---\n")) {
+		if bytes.Contains(document, []byte("kind: DaemonSet")) {
+			if err := yaml.UnmarshalStrict(document, &set); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	pod := set.Spec.Template.Spec
+	if !pod.HostPID || len(pod.InitContainers) != 1 || len(pod.Containers) != 1 {
+		t.Fatalf("%+v", pod)
+	}
+	if args := pod.InitContainers[0].Args; !slices.Equal(args, []string{"spire", "install", "/opt/assay"}) {
+		t.Errorf("the init container does %q", args)
+	}
+	mounts := map[string]corev1.VolumeMount{}
+	for _, m := range pod.Containers[0].VolumeMounts {
+		mounts[m.MountPath] = m
+		if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
+			t.Errorf("there is no volume %s", m.Name)
+		}
+	}
+	if m, ok := mounts["/opt/assay"]; !ok || !m.ReadOnly {
+		t.Errorf("the program can be changed: %+v", m)
+	}
+	if m, ok := mounts["/tmp"]; !ok || m.ReadOnly {
+		t.Errorf("there is no place for the socket: %+v", m)
+	}
+	if _, ok := mounts["/etc/assay/policies"]; !ok {
+		t.Error("there are no policies")
+	}
+}

@@ -1,0 +1,89 @@
+package spire
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Limits of a text about unknown keys.
+const (
+	maxUnknown    = 50 // keys that are named
+	maxUnknownKey = 64 // bytes of a key that are shown
+)
+
+// unknownText is what is said about unknown keys: their bare names, then hints. moved has the hints for keys that belong elsewhere.
+func unknownText(unknown []unknownKey, moved map[string]string) string {
+	var names, hints []string
+	for _, key := range unknown {
+		names = append(names, shorten(key.name))
+		hints = append(hints, key.hint(moved))
+	}
+	hints = slices.DeleteFunc(sorted(hints), func(hint string) bool { return hint == "" })
+	text := "unknown configurations detected: " + strings.Join(sorted(names), ",")
+	if len(hints) == 0 {
+		return text
+	}
+	return text + " (" + strings.Join(hints, "; ") + ")"
+}
+
+// sorted returns each text once, and not too many.
+func sorted(texts []string) []string {
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
+	return texts[:min(len(texts), maxUnknown)]
+}
+
+func shorten(key string) string {
+	if len(key) <= maxUnknownKey {
+		return key
+	}
+	return strings.ToValidUTF8(key[:maxUnknownKey], "") + "…"
+}
+
+// hint says what to write instead of an unknown key, or nothing.
+func (k unknownKey) hint(moved map[string]string) string {
+	name := strings.ToLower(k.name)
+	if hint := moved[name]; hint != "" {
+		return hint
+	}
+	if near := nearest(name, k.beside); near != "" {
+		return fmt.Sprintf("did you mean %s instead of %s?", near, shorten(k.name))
+	}
+	return ""
+}
+
+// nearest returns the candidate with the fewest edits from a word, if they are few enough to be a slip.
+func nearest(word string, candidates []string) string {
+	if len(word) > maxUnknownKey {
+		return ""
+	}
+	best, fewest := "", 1+max(1, len(word)/3)
+	for _, c := range candidates {
+		if n := edits(word, c); n < fewest {
+			best, fewest = c, n
+		}
+	}
+	return best
+}
+
+// edits is the number of bytes to add, to remove or to change that makes b of a.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,202 @@
+package workload
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// RunningContainer is what an engine says of a container that runs, as it was made. Callers must not change it: others see it too.
+type RunningContainer struct {
+	ID     string
+	Labels map[string]string
+	Env    []string
+	Named  string // how its image was called when it was made
+	Image  string // the ID of its image; may be ""
+}
+
+// RunningImage is what an engine says of the image of a container. Callers must not change it: others see it too.
+type RunningImage struct {
+	ID      string
+	Digests []string // "registry.example/app@sha256:…"
+}
+
+// Running returns the container with an ID. Connections that fail and errors of the engine (5xx) are tried again after 100, 200 and 400 ms.
+// ErrAbsent: the engine has none, which is remembered for a second. What is found is kept until the engine reports the end of the container,
+// for a minute at most; callers at once share one request, which goes on until the last one has left.
+func (d *Docker) Running(ctx context.Context, id string) (RunningContainer, error) {
+	d.events.follow()
+	return d.containers.get(ctx, id)
+}
+
+// RunningImage returns the image with an ID. It is asked for once. ErrAbsent: the engine has none. What is found is kept until an image loses a
+// name, is removed or pulled, for a minute at most.
+func (d *Docker) RunningImage(ctx context.Context, id string) (RunningImage, error) {
+	d.events.follow()
+	return d.images.get(ctx, id)
+}
+
+func (d *Docker) inspectContainer(ctx context.Context, id string) (RunningContainer, error) {
+	if !plain(id) || strings.Contains(id, "/") {
+		return RunningContainer{}, absent("no name that an engine could know")
+	}
+	var answer struct {
+		ID     string `json:"Id"`
+		Image  string
+		Config struct {
+			Labels map[string]string
+			Env    []string
+			Image  string
+		}
+	}
+	if err := d.again(ctx, func() error { return d.fetch(ctx, "/containers/"+id+"/json", &answer) }); err != nil {
+		return RunningContainer{}, err
+	}
+	// An engine takes names too, and a container may be called like the ID of another one.
+	if answer.ID != "" && answer.ID != id && len(id) == idLength && isHex(id) {
+		return RunningContainer{}, absent("No such container: " + id)
+	}
+	return RunningContainer{
+		ID: answer.ID, Image: answer.Image, Labels: answer.Config.Labels, Env: answer.Config.Env, Named: answer.Config.Image,
+	}, nil
+}
+
+func (d *Docker) inspectImage(ctx context.Context, id string) (RunningImage, error) {
+	if !plain(id) {
+		return RunningImage{}, absent("no name that an engine could know")
+	}
+	var answer struct {
+		ID          string `json:"Id"`
+		RepoDigests []string
+	}
+	if err := d.fetch(ctx, "/images/"+id+"/json", &answer); err != nil {
+		return RunningImage{}, err
+	}
+	return RunningImage{ID: answer.ID, Digests: answer.RepoDigests}, nil
+}
+
+func containerSize(c RunningContainer) int {
+	size := len(c.ID) + len(c.Named) + len(c.Image)
+	for key, value := range c.Labels {
+		size += len(key) + len(value) + 48
+	}
+	for _, e := range c.Env {
+		size += len(e) + 16
+	}
+	return size
+}
+
+func imageSize(i RunningImage) int {
+	size := len(i.ID)
+	for _, digest := range i.Digests {
+		size += len(digest) + 16
+	}
+	return size
+}
+
+// again asks up to four times.
+func (d *Docker) again(ctx context.Context, ask func() error) error {
+	for _, pause := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond} {
+		err := ask()
+		if !passing(err) || ctx.Err() != nil || d.config.Sleep(ctx, pause) != nil {
+			return err
+		}
+	}
+	return ask()
+}
+
+// passing reports whether an error may be gone a moment later: the engine was not reached, or says that it is not well.
+func passing(err error) bool {
+	var status *statusError
+	if errors.As(err, &status) {
+		return status.code >= 500
+	}
+	var connection *connectionError
+	return errors.As(err, &connection)
+}
+
+// connectionError says that no whole answer came.
+type connectionError struct {
+	socket string
+	err    error
+}
+
+func (e *connectionError) Error() string { return e.socket + ": " + e.err.Error() }
+func (e *connectionError) Unwrap() error { return e.err }
+
+// statusError is an answer of the engine that is none.
+type statusError struct {
+	socket string
+	code   int
+	text   string
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("%s: %d %s: %s", e.socket, e.code, http.StatusText(e.code), e.text)
+}
+
+// absent is ErrAbsent in the engine's words.
+func absent(text string) error { return &absentError{text} }
+
+type absentError struct{ text string }
+
+func (e *absentError) Error() string { return e.text }
+func (e *absentError) Unwrap() error { return ErrAbsent }
+
+// do sends a request without a body. Whoever gets an answer closes its body.
+func (d *Docker) do(ctx context.Context, client *http.Client, method, path, query string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, d.address(path), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.URL.RawQuery = query
+	resp, err := client.Do(req)
+	if err != nil {
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return nil, &connectionError{d.socket, err}
+	}
+	return resp, nil
+}
+
+// fetch reads what the engine says at a path of its API.
+func (d *Docker) fetch(ctx context.Context, path string, into any) error {
+	prefix, err := d.prefix(ctx)
+	if err != nil {
+		return err
+	}
+	resp, err := d.do(ctx, d.client, http.MethodGet, prefix+path, "")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return absent(said(resp.Body))
+	default:
+		if resp.StatusCode == http.StatusBadRequest {
+			d.renegotiate()
+		}
+		return &statusError{d.socket, resp.StatusCode, said(resp.Body)}
+	}
+	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return &connectionError{d.socket, err}
+	case len(content) > maxAnswer:
+		return fmt.Errorf("%s: an answer of more than %d bytes", d.socket, maxAnswer)
+	}
+	if err := json.Unmarshal(content, into); err != nil {
+		return fmt.Errorf("%s: %w", d.socket, err)
+	}
+	return nil
+}
