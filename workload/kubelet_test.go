@@ -283,8 +283,8 @@ func TestK8S7_AFetchEnds(t *testing.T) {
 		want    string
 	}{
 		"slow":     {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "unable to perform request: "},
-		"401":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Unauthorized", 401) }, "unexpected status code on pods response: 401 Unauthorized"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", 302) }, "unexpected status code on pods response: 302"},
+		"401":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Unauthorized", http.StatusUnauthorized) }, "unexpected status code on pods response: 401 Unauthorized"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusFound) }, "unexpected status code on pods response: 302"},
 		"half": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, `{"items":[{"meta`)
