@@ -352,6 +352,21 @@ func TestAPanicOfAFetchEndsItAlone(t *testing.T) {
 	})
 }
 
+func TestAPanicOverAHandshakeIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, folder := newAuthority(t), t.TempDir()
+		write(t, folder+"/token", []byte("secret"))
+		write(t, folder+"/ca.crt", a.pem())
+		p := fakeKubelet(t, a.server("node-1"), func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, onePod) })
+		k := openKubelet(t, KubeletConfig{Port: 10250, ServiceAccount: []string{folder}, dial: p.dial})
+		injected := &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { panic("injected") }}
+		k.files.client = kubernetesClient(injected, p.dial)
+		if _, err := k.Pods(t.Context(), 0); err == nil || !strings.HasSuffix(err.Error(), "TLS with 127.0.0.1:10250: a bug: injected") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 type tripper func(*http.Request) (*http.Response, error)
 
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
