@@ -72,17 +72,29 @@ func (a *KubeAPI) endWatch(path string) {
 func (a *KubeAPI) watch(path string, w *watchedObject) {
 	ctx, cancel := context.WithTimeout(a.ctx, watchedTTL)
 	defer cancel()
-	begins := time.AfterFunc(watchBegins, cancel)
-	resp, err := a.send(ctx, http.MethodGet, path, metadataOnly, nil)
+	resp, err := a.beginWatch(ctx, cancel, path)
 	if err != nil {
 		return
 	}
 	defer resp.Body.Close()
-	if !begins.Stop() {
-		return
-	}
 	a.mu.Lock()
 	w.began = true
 	a.mu.Unlock()
 	_, _ = resp.Body.Read(make([]byte, watchMessage))
+}
+
+// beginWatch gives up what does not begin in time. The context goes on to be that of the watch.
+func (a *KubeAPI) beginWatch(ctx context.Context, giveUp func(), path string) (*http.Response, error) {
+	begun := make(chan struct{})
+	defer close(begun)
+	a.config.Go("beginning of a watch", func() {
+		timer := time.NewTimer(watchBegins)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			giveUp()
+		case <-begun:
+		}
+	})
+	return a.send(ctx, http.MethodGet, path, metadataOnly, nil)
 }

@@ -51,6 +51,8 @@ type KubeletConfig struct {
 
 	// Go starts a goroutine whose panic must not end the process. Nil: one is logged.
 	Go func(name string, fn func())
+	// Fetched is told what each fetch brought: a list or an error. Nil: nobody is.
+	Fetched func(*PodList, error)
 
 	dial   dialFunc // nil: the network's
 	server string   // in messages about its CA; "": kubelet
@@ -206,6 +208,9 @@ func (k *Kubelet) run(f *podFetch, wait time.Duration) {
 		return
 	}
 	f.list, f.err = k.fetch(f.number)
+	if k.config.Fetched != nil && k.ctx.Err() == nil {
+		k.config.Fetched(f.list, f.err)
+	}
 }
 
 // start reports whether a fetch is still wanted. Where it is not, nobody can join it any more.

@@ -149,7 +149,6 @@ type server struct {
 func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	s := &server{app: a, options: o, name: name, metrics: newServerMetrics(), source: &currentClient{}}
 	s.log = slog.New(slog.NewJSONHandler(a.stderr, nil)).With("point", name)
-	s.fileWatcher = fileWatcher{log: s.log, loaded: s.metrics.loaded}
 	var err error
 	if s.tracing, err = o.trace.open(context.Background(), name, s.log); err != nil {
 		return nil, err

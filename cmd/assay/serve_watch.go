@@ -149,6 +149,12 @@ func (l *fileWatcher) watch(what string, load func(*reading) error) error {
 	return nil
 }
 
+// watch has a server watch something.
+func (s *server) watch(what string, load func(*reading) error) error {
+	s.fileWatcher.log, s.loaded = s.log, s.metrics.loaded
+	return s.fileWatcher.watch(what, load)
+}
+
 // keepWatch looks at the files until ctx ends.
 func (s *server) keepWatch(ctx context.Context) {
 	every(ctx, s.app.pace.orUsual().files, s.look)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/workload"
 )
 
@@ -62,7 +63,23 @@ func (a *kubernetesAttestor) kubelet(s *KubernetesSettings) workload.KubeletConf
 		Host: cmp.Or(s.NodeName, a.Getenv(s.NodeNameEnv)), Port: max(s.ReadOnlyPort, s.SecurePort), ReadOnly: s.ReadOnlyPort > 0,
 		CAFile: s.CAPath, TokenFile: s.TokenPath, ServiceAccount: a.serviceAccount(), CertFile: s.CertificatePath, KeyFile: s.PrivateKeyPath,
 		Anonymous: s.Anonymous, InsecureSkipVerification: s.SkipVerification, KeepCompleted: !s.ExcludeCompletedPods,
-		ReloadInterval: s.ReloadInterval, PollInterval: s.PollRetryInterval, Go: a.Plugin.Go,
+		ReloadInterval: s.ReloadInterval, PollInterval: s.PollRetryInterval, Go: a.Plugin.Go, Fetched: a.fetched,
+	}
+}
+
+// fetched says once what all who wait for a list are told, and what in one can never be found.
+func (a *kubernetesAttestor) fetched(list *workload.PodList, err error) {
+	log := a.Plugin.Log()
+	if err != nil {
+		a.Plugin.Count("kubelet_errors", "attestor", a.Name())
+		log.Warn("The kubelet gave no list of pods", "error", enforce.Plain(err.Error()))
+		return
+	}
+	if list.Skipped > 0 {
+		log.Warn("Pods without a UID are left out", "pods", list.Skipped)
+	}
+	for _, id := range list.Malformed {
+		log.Error("Malformed container ID", "container_id", enforce.Plain(id))
 	}
 }
 

@@ -103,10 +103,8 @@ func (k *kubernetesState) nodePod(ctx context.Context, name podName) (*workload.
 			return nil, ctx.Err()
 		}
 		if err != nil {
-			k.failed(err, 1)
 			return nil, Refuse(enforce.CannotTell, codes.Unavailable, enforce.Plain(err.Error()))
 		}
-		k.odd(list)
 		pod := name.in(list)
 		if pod != nil && name.agrees(pod) == nil || list.Number > before {
 			return pod, nil
@@ -145,7 +143,7 @@ func (k *kubernetesState) verifyPod(ctx context.Context, pod *workload.Pod, labe
 			if proved[c.ImageID] {
 				continue
 			}
-			if _, err := k.verifier.Verify(ctx, podSubject(pod, c, labels)); err != nil {
+			if _, err := k.verifier.Verify(ctx, k.subject(found{pod, c}, labels)); err != nil {
 				return err
 			}
 			proved[c.ImageID] = true

@@ -56,12 +56,10 @@ func (k *kubernetesState) poll(ctx context.Context, pid int32, place workload.Pl
 			return found{}, k.givenUp(ctx, last)
 		}
 		if err != nil {
-			k.failed(err, attempt)
 			last = err
 			continue
 		}
 		seen = list.Number
-		k.odd(list)
 		at, err := k.match(list, place)
 		if !errors.Is(err, errNotYet) {
 			return at, err
@@ -80,21 +78,6 @@ func (k *kubernetesState) poll(ctx context.Context, pid int32, place workload.Pl
 		k.plugin.Log().Debug("Container not found yet", "container_id", place.ContainerID, "pod_uid", place.PodUID, "attempt", attempt)
 	}
 	return found{}, k.givenUp(ctx, last)
-}
-
-func (k *kubernetesState) failed(err error, attempt int) {
-	k.plugin.Count("kubelet_errors", "attestor", "k8s")
-	k.plugin.Log().Warn("The kubelet gave no list", "error", enforce.Plain(err.Error()), "attempt", attempt)
-}
-
-// odd logs what in a list can never be found.
-func (k *kubernetesState) odd(list *workload.PodList) {
-	if list.Skipped > 0 {
-		k.plugin.Log().Warn("Pods without a UID are left out", "pods", list.Skipped)
-	}
-	for _, id := range list.Malformed {
-		k.plugin.Log().Error("Malformed container ID", "container_id", enforce.Plain(id))
-	}
 }
 
 // givenUp is the error of a call that has found nothing: the kubelet's last word, if it did not answer.

@@ -29,19 +29,11 @@ func (k *kubernetesState) selectors(ctx context.Context, at found) ([]string, er
 	if k.verifier == nil {
 		return values, nil
 	}
-	proofs, err := k.verifier.Verify(ctx, podSubject(at.pod, at.container, labels))
+	proofs, err := k.verifier.Verify(ctx, k.subject(at, labels))
 	if err != nil {
 		return nil, err
 	}
-	if k.settings.DisableContainerSelectors {
-		proofs = slices.DeleteFunc(proofs, func(value string) bool { return ofContainer(value, at.container) })
-	}
 	return append(values, proofs...), nil
-}
-
-// ofContainer reports whether a selector of a proof names the container: those of the old keys do, but for the last one.
-func ofContainer(value string, c *workload.ContainerStatus) bool {
-	return strings.HasPrefix(value, c.ContainerID+":")
 }
 
 // namespaceLabels returns the labels of a pod's namespace; nil: nobody wants to know them.
@@ -62,8 +54,13 @@ func (k *kubernetesState) namespaceLabels(ctx context.Context, pod *workload.Pod
 	return labels, nil
 }
 
-func podSubject(pod *workload.Pod, c *workload.ContainerStatus, labels map[string]string) Subject {
-	return Subject{Image: c.ImageID, ContainerID: c.ContainerID, Namespace: pod.Namespace, NamespaceLabels: labels, HasNamespace: true}
+// subject is what is to be proved of a container. Old selectors of proofs begin with its ID, unless there are none of containers.
+func (k *kubernetesState) subject(at found, labels map[string]string) Subject {
+	s := Subject{Image: at.container.ImageID, Namespace: at.pod.Namespace, NamespaceLabels: labels, HasNamespace: true}
+	if !k.settings.DisableContainerSelectors {
+		s.ContainerID = at.container.ContainerID
+	}
+	return s
 }
 
 // podSelectors returns the values for a pod, in the order that is documented. It adds nothing, and leaves out nothing that is empty:

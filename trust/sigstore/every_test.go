@@ -44,7 +44,7 @@ func TestAnyAttestation(t *testing.T) {
 
 // Of two extensions that name the issuer the newer one counts, in whatever order they stand.
 func TestNewerIssuerCounts(t *testing.T) {
-	older := pkix.Extension{Id: certificate.OIDIssuer, Value: []byte("https://old.example")}
+	older := pkix.Extension{Id: oldIssuer, Value: []byte("https://old.example")}
 	newer := pkix.Extension{Id: certificate.OIDIssuerV2, Value: must(asn1.MarshalWithParams("https://new.example", "utf8"))}
 	for _, all := range [][]pkix.Extension{{older, newer}, {newer, older}} {
 		s, err := subjectOf(&x509.Certificate{Extensions: all})

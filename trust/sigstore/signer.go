@@ -3,6 +3,7 @@ package sigstore
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"reflect"
 	"slices"
@@ -92,10 +93,13 @@ func subjectOf(c *x509.Certificate) (subject, error) {
 	return s, nil
 }
 
+// oldIssuer is the older extension for the issuer (Fulcio, docs/oid-info.md).
+var oldIssuer = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}
+
 // newestIssuerLast puts the older extension for the issuer before all others, since of two the last counts: where a certificate has both, it is the
 // newer one that says who vouched.
 func newestIssuerLast(all []pkix.Extension) []pkix.Extension {
-	i := slices.IndexFunc(all, func(e pkix.Extension) bool { return e.Id.Equal(certificate.OIDIssuer) })
+	i := slices.IndexFunc(all, func(e pkix.Extension) bool { return e.Id.Equal(oldIssuer) })
 	if i <= 0 {
 		return all
 	}
