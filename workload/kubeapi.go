@@ -146,9 +146,12 @@ var (
 	podKind       = Kind{Plural: "pods", Group: coreGroup, Version: "v1", Kind: "Pod", Namespaced: true}
 )
 
-// NamespaceLabels returns the labels of a namespace.
+// NamespaceLabels returns the labels of a namespace: an empty map, and never nil, where it has none.
 func (a *KubeAPI) NamespaceLabels(ctx context.Context, name string) (map[string]string, error) {
 	o, err := a.Object(ctx, namespaceKind, "", name)
+	if err == nil && o.Labels == nil {
+		o.Labels = map[string]string{}
+	}
 	return o.Labels, err
 }
 
