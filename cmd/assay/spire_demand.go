@@ -214,10 +214,7 @@ func (s *spireDecider) run() {
 	start("trust material", func() { s.keeper.Run(ctx) })
 	start("files", func() {
 		every(ctx, s.owner.app.pace.orUsual().files, func() {
-			if bug := enforce.Guard(s.lookOnce); bug != nil {
-				s.log.Error("bug", "in", "files", "error", bug.Error(), "stack", string(bug.Stack))
-				s.owner.plugin.Count("bugs", "in", "files")
-			}
+			_ = s.owner.plugin.Guard("files", s.lookOnce) // it is logged, and the next look is made all the same
 		})
 	})
 }

@@ -262,7 +262,7 @@ func (s *Server) ask(ctx context.Context, ask func(context.Context, State) ([]st
 			s.current.giveBack(h)
 			answers <- a
 		}()
-		_ = s.plugin.guard("attestation", func() { // a is what comes of a bug
+		_ = s.plugin.Guard("attestation", func() { // a is what comes of a bug
 			values, err := ask(ctx, h.state)
 			a = answer{values: values, err: err}
 		})
