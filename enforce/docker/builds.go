@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -62,17 +61,14 @@ type making struct {
 
 // told is what the daemon says when a request has ended.
 type told struct {
-	User               string
-	UserAuthNMethod    string
-	RequestMethod      string
-	RequestURI         string `json:"RequestUri"`
+	request
 	ResponseStatusCode int
 	ResponseBody       []byte
 }
 
-// requestKey is the same for what the daemon says of one request before and after.
-func requestKey(texts ...string) [sha256.Size]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%q", texts))
+// key is the same for what the daemon says of one request before and after.
+func (r *request) key() [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%q", []string{r.User, r.UserAuthNMethod, r.RequestMethod, r.RequestURI}))
 }
 
 // certified returns the name in the certificate of a user that the daemon has verified; "" if there is none.
@@ -107,7 +103,7 @@ func (b *builds) doubtAll() {
 // begin notes a request that the daemon is about to obey.
 func (b *builds) begin(ctx context.Context, c *call) {
 	m := &making{
-		key: requestKey(c.User, c.UserAuthNMethod, c.RequestMethod, c.RequestURI), by: c.UserAuthNMethod + ":" + c.User,
+		key: c.key(), by: c.UserAuthNMethod + ":" + c.User,
 		user: certified(c.User, c.UserAuthNMethod), commit: c.route.by == "commit",
 	}
 	if c.route.by == "build" {
@@ -168,13 +164,9 @@ func (b *builds) enter(m *making) bool {
 	return true
 }
 
-// told reads what the daemon tells, and remembers who had something built. A request stays open until all of that is done.
-func (b *builds) told(ctx context.Context, body io.Reader) {
-	var t told
-	if err := json.NewDecoder(body).Decode(&t); err != nil {
-		return
-	}
-	m := b.ending(requestKey(t.User, t.UserAuthNMethod, t.RequestMethod, t.RequestURI))
+// told ends a request, and remembers who had something built. The request stays open until that is done.
+func (b *builds) told(ctx context.Context, t *told) {
+	m := b.ending(t.key())
 	if m == nil {
 		return
 	}

@@ -147,8 +147,11 @@ func (h *Handler) activate(w http.ResponseWriter, _ *http.Request) {
 func (h *Handler) after(w http.ResponseWriter, r *http.Request) {
 	body := io.LimitReader(r.Body, maxTold)
 	if !h.builds.idle() {
-		if bug := enforce.Guard(func() { h.builds.told(r.Context(), body) }); bug != nil {
-			h.config.Log.Error("bug", "error", bug.Error(), "stack", string(bug.Stack))
+		var t told
+		if err := json.NewDecoder(body).Decode(&t); err == nil {
+			if bug := enforce.Guard(func() { h.builds.told(r.Context(), &t) }); bug != nil {
+				h.config.Log.Error("bug", "error", bug.Error(), "stack", string(bug.Stack))
+			}
 		}
 	}
 	_, _ = io.Copy(io.Discard, body) // so that the connection can be used again
