@@ -4,18 +4,18 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-const dockerdUsage = "usage: dockerd start|again [FLAG...] | reload | stop | kill | refuses [FLAG...]"
+const dockerdUsage = "usage: dockerd start|again [FLAG...] | reload | stop | kill | refuses [FLAG...] | swarm | abandon"
 
 // dockerd is a Docker engine with all its state in the story's folder.
 type dockerd struct {
@@ -24,17 +24,20 @@ type dockerd struct {
 	sockets string   // a folder
 	flags   []string // those that every start has
 	process *process
+	alive   *os.File // see claim
 }
 
 // cmdDockerd is
 //
 //	dockerd start [FLAG...]   starts a Docker engine with all its state in the story's folder, with further flags of its own. It sets
-//	                          $DOCKER_HOST and $DOCKER_SOCKET. With --newer as the first flag, the engine that e2e/peers builds,
-//	                          whose images are in containerd's store; it can create containers and not start them with Debian's runc
+//	                          $DOCKER_HOST, $DOCKER_SOCKET and $DOCKER_EXEC, where processes are kept. With --newer as the first flag, the engine that e2e/peers builds,
+//	                          whose images are in containerd's store, with a runc as new as it, which knows no seccomp
 //	dockerd again [FLAG...]   starts it once more, with these flags; if it runs, it is ended gently first
 //	dockerd reload            makes it read docker.json again, which --config-file names (SIGHUP)
 //	dockerd stop|kill         ends it, gently or as a power cut does
 //	dockerd refuses FLAG...   starts it, and it ends by itself
+//	dockerd swarm             makes it a swarm of one node, on the loopback interface
+//	dockerd abandon           gives it up as a run does that is killed; the next dockerd of any run must clean up after it
 //
 // Containers have no network of their own, and the host's firewall is left alone.
 func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
@@ -62,29 +65,42 @@ func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
 		d.process.end()
 	case verb == "kill" && len(flags) == 0:
 		d.process.kill()
+		d.forgetContainerd()
 	case verb == "refuses":
 		d.process.end()
 		p := d.launch(ts, flags)
 		if err := p.await(func() error { return errors.New("it still runs") }); !strings.Contains(err.Error(), "has ended") {
 			ts.Fatalf("dockerd %s: %v", strings.Join(flags, " "), err)
 		}
+	case verb == "swarm" && len(flags) == 0:
+		d.swarm(ts)
+	case verb == "abandon" && len(flags) == 0:
+		ts.Check(d.alive.Close())
 	default:
 		ts.Fatalf(dockerdUsage)
 	}
 }
 
 func newDockerd(ts *testscript.TestScript, args *[]string) *dockerd {
+	forgetDockerds()
 	// It keeps sockets there, whose paths must not be long.
-	sockets, err := os.MkdirTemp("", "assay-d")
+	sockets, err := os.MkdirTemp("", storyEngine)
 	ts.Check(err)
 	d := &dockerd{program: "dockerd", folder: ts.MkAbs("."), sockets: sockets}
+	ts.Check(d.claim())
 	d.flags = append(dockerdFlags(d.folder), "--exec-root", sockets)
 	if len(*args) > 1 && (*args)[1] == "--newer" {
 		d.program = "moby-dockerd"
 		*args = slices.Delete(slices.Clone(*args), 1, 2)
-		d.flags = append(d.flags, "--ip6tables=false", "--storage-driver", "native")
+		runc, err := find(ts, "moby-runc")
+		ts.Check(err)
+		d.flags = append(d.flags, "--ip6tables=false", "--storage-driver", "native",
+			"--add-runtime", "newer="+runc, "--default-runtime", "newer", "--seccomp-profile", "unconfined")
 	}
-	ts.Defer(d.forget)
+	ts.Defer(func() {
+		d.forget()
+		_ = d.alive.Close() // it was abandoned, or nobody needs it any more
+	})
 	return d
 }
 
@@ -97,6 +113,7 @@ func (d *dockerd) start(ts *testscript.TestScript, flags []string) {
 	d.process = d.launch(ts, flags)
 	ts.Setenv("DOCKER_HOST", "unix://"+socket)
 	ts.Setenv("DOCKER_SOCKET", socket)
+	ts.Setenv("DOCKER_EXEC", d.sockets)
 	ts.Check(d.process.await(func() error {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {
@@ -117,36 +134,10 @@ func dockerdFlags(folder string) []string {
 	}
 }
 
-// forget removes what the engine leaves behind outside the folder, where it was killed or a plugin did not start: mounts, which are in the
-// way of those who remove the folder, shims, and folders for the sockets of plugins, which the older engine keeps in a place of its own.
-func (d *dockerd) forget() {
-	endShims(d.sockets)
-	unmountBelow(d.folder)
-	unmountBelow(d.sockets)
-	plugins, _ := filepath.Glob(filepath.Join(d.folder, "docker-data", "plugins", "*", "config.json")) // the pattern is good
-	for _, config := range plugins {
-		_ = os.RemoveAll(filepath.Join(pluginSockets, filepath.Base(filepath.Dir(config)))) // a socket at most
-	}
-	_ = os.RemoveAll(d.sockets) // nothing but leftovers
-}
-
-// endShims kills those that hold processes for an engine of a folder which has ended.
-func endShims(folder string) {
-	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is good
-	for _, file := range processes {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		args := strings.Split(string(content), "\x00")
-		at := slices.Index(args, "-address")
-		if !strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") || at < 0 || at+1 >= len(args) || !strings.HasPrefix(args[at+1], folder+"/") {
-			continue
-		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
-		}
-	}
+// swarm makes the engine a swarm of one node. It makes a bridge of the host for that, which is removed with the story.
+func (d *dockerd) swarm(ts *testscript.TestScript) {
+	ts.Check(os.WriteFile(filepath.Join(d.sockets, swarmMark), nil, 0o600))
+	ts.Check(ts.Exec("docker", "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", fmt.Sprintf("127.0.0.1:%d", freePort(ts))))
 }
 
 // unmountBelow unmounts what is mounted below a folder, the last first.

@@ -31,7 +31,8 @@ func newMariaDB(folder, name string, find func(string) (string, error)) (*mariaD
 		return nil, err
 	}
 	d := &mariaDB{data: filepath.Join(folder, name), log: filepath.Join(folder, name+".log"), port: ports[0], find: find, short: short}
-	if err := d.run("", "mariadb-install-db", append(d.flags(), "--auth-root-authentication-method=normal", "--skip-test-db")...); err != nil {
+	// --force: it would look its own host up, and end where a resolver does not answer.
+	if err := d.run("", "mariadb-install-db", append(d.flags(), "--force", "--auth-root-authentication-method=normal", "--skip-test-db")...); err != nil {
 		d.Close()
 		return nil, err
 	}
@@ -39,7 +40,8 @@ func newMariaDB(folder, name string, find func(string) (string, error)) (*mariaD
 }
 
 func (d *mariaDB) flags() []string {
-	args := []string{"--no-defaults", "--datadir=" + d.data}
+	// No asynchronous input and output: all servers of a machine share one budget of that.
+	args := []string{"--no-defaults", "--datadir=" + d.data, "--innodb-use-native-aio=0"}
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}

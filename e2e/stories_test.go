@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -99,11 +100,24 @@ func setup(env *testscript.Env, bin string, shared *sigstore) error {
 	env.Setenv("ASSAY", filepath.Join(bin, "assay"))
 	env.Setenv("DEPLOY", filepath.Join(filepath.Dir(bin), "deploy"))
 	env.Setenv("EXAMPLES", filepath.Join(filepath.Dir(bin), "examples"))
+	env.Setenv("DOCS", filepath.Join(filepath.Dir(bin), "docs"))
 	env.Setenv("DOCKER_CONFIG", docker)
+	for name, value := range goEnv() {
+		env.Setenv(name, value)
+	}
 	env.Setenv("NO_COLOR", "1")
 	env.Setenv("COSIGN_PASSWORD", "")
 	return os.MkdirAll(docker, 0o700)
 }
+
+// goEnv is where Go keeps what it built and downloaded, for stories that build: their home is another one.
+var goEnv = sync.OnceValue(func() map[string]string {
+	found := map[string]string{}
+	if out, err := exec.Command("go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GOFLAGS").Output(); err == nil {
+		_ = json.Unmarshal(out, &found) // without it a story that builds fails, and says why
+	}
+	return found
+})
 
 func worldOf(ts *testscript.TestScript) *world {
 	return ts.Value(worldKey{}).(*world)

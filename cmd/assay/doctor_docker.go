@@ -60,7 +60,8 @@ func examine(ctx context.Context, engine *workload.Docker, plugin, canary string
 		return []finding{{about: "engine", state: unknown, text: err.Error(),
 			hint: "--docker-socket names the engine's socket; if the engine runs and a plugin is down, docs/start/docker.md has the way back"}}
 	}
-	all := append(engineFindings(health), pluginFinding(health, plugin), canaryFinding(ctx, engine, plugin, canary))
+	seen := canaryFinding(ctx, engine, plugin, canary)
+	all := append(engineFindings(health), pluginFinding(health, plugin, seen.state == fine), seen)
 	return append(all, buildFinding(ctx, engine)...)
 }
 
@@ -102,9 +103,14 @@ func engineFindings(h workload.DockerHealth) []finding {
 	return all
 }
 
-func pluginFinding(h workload.DockerHealth, plugin string) finding {
+// pluginFinding looks at the list of plugins. asked says that the plugin was seen to be asked.
+func pluginFinding(h workload.DockerHealth, plugin string, asked bool) finding {
 	at := slices.IndexFunc(h.Plugins, func(name string) bool { return called(name, plugin) })
 	switch {
+	case at < 0 && asked:
+		// Engines tell the list that they were started with, also after they read another one.
+		return finding{about: "plugins", state: doubtful, text: plugin + " is asked, though the engine does not list it: it was put in by a reload (SIGHUP)",
+			hint: "whether another plugin is asked before it can be told when the engine was started anew"}
 	case at < 0 && len(h.Plugins) == 0:
 		return finding{about: "plugins", state: wrong, text: "the engine asks no authorization plugin",
 			hint: `"authorization-plugins" in /etc/docker/daemon.json names them; then reload the engine (SIGHUP)`}

@@ -70,6 +70,8 @@ func TestAUTHZ35_DoctorDocker(t *testing.T) {
 		{name: "live-restore", version: "29.3.1", live: true, plugins: `"assay:x86_64"`, status: 403, answer: denied, exit: exitAllowed, want: []string{"warning        live-restore"}},
 		{name: "no plugin", version: "29.3.1", status: 404, answer: absent, exit: exitDenied,
 			want: []string{"WRONG          plugins      the engine asks no authorization plugin", "WRONG          canary", "daemon.json"}},
+		{name: "put in by a reload", version: "20.10.24", status: 403, answer: denied, exit: exitAllowed,
+			want: []string{"warning        plugins      assay is asked, though the engine does not list it", "ok             canary"}, not: []string{"WRONG"}},
 		{name: "another plugin", version: "29.3.1", plugins: `"opa"`, status: 403, answer: "authorization denied by plugin opa: no", exit: exitDenied,
 			want: []string{"WRONG          plugins      assay is not among opa", "could not tell canary", "refused by opa"}},
 		{name: "a name that only begins like it", version: "29.3.1", plugins: `"assay-other"`, status: 404, answer: absent, exit: exitDenied, want: []string{"is not among assay-other"}},

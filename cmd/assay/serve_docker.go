@@ -59,8 +59,8 @@ const serveDockerExamples = `  # one registry, one Notary server: the settings o
 type serveDockerOptions struct {
 	*serveOptions
 	socket   socketOptions
-	engine   string // socket
-	metrics  string // address; empty: nowhere
+	engine   string   // socket
+	metrics  []string // addresses, and sockets as unix:PATH
 	given    []string
 	routes   map[string]docker.Action
 	strict   bool
@@ -83,7 +83,7 @@ func (a *app) serveDockerCommand() *cobra.Command {
 	f.StringArrayVarP(&o.policies, "policy", "p", nil, "policy `FILE`, or folder of *.yaml and *.yml files; may be repeated; read again when it changes")
 	f.StringArrayVar(&o.given, "route", nil, "`SWITCH=ACTION` for requests that name no image; may be repeated")
 	f.BoolVar(&o.strict, "require-content-chain", false, "deny where a registry cannot be asked for the content of what was vouched for; without it the digest counts that the engine recorded at its pull")
-	f.StringVar(&o.metrics, "listen-metrics", "", "`ADDRESS` for /metrics, /healthz and /readyz, without TLS: host and port")
+	f.StringArrayVar(&o.metrics, "listen-metrics", nil, "`ADDRESS` for /metrics, /healthz and /readyz, without TLS: host and port, or unix:SOCKET; may be repeated")
 	f.DurationVar(&o.timeout, "timeout", defaultDockerTimeout, "how long one request with all its images may take")
 	o.trace.flags(f)
 	o.registries = a.registryFlags(cmd)

@@ -161,7 +161,9 @@ func TestServeDocker(t *testing.T) {
 	engine.images[good] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q]}`, config, good)
 	engine.images[config] = engine.images[good]
 	engine.images["renamed:1"] = fmt.Sprintf(`{"Id":%q,"RepoTags":["renamed:1"]}`, config)
-	p := servePlugin(t, map[string]string{"ROUTES": "build=deny"}, engine, "--policy", s.policy, "--registries", settings, "--listen-metrics", "127.0.0.1:0", "--route", "exec=warn")
+	counted := filepath.Join(t.TempDir(), "metrics")
+	p := servePlugin(t, map[string]string{"ROUTES": "build=deny"}, engine, "--policy", s.policy, "--registries", settings,
+		"--listen-metrics", "unix:"+counted, "--listen-metrics", "127.0.0.1:0", "--route", "exec=warn")
 
 	p.want("GET", "", askPlugin(t, p.client, "GET", "/v1.41/containers/json", ""))
 	p.want("pull", "", p.pull(good))
@@ -182,16 +184,23 @@ func TestServeDocker(t *testing.T) {
 	}
 
 	p.until("AUTHZ-35: it warns of the engine", func() bool { return strings.Contains(p.log.String(), "CVE-2026-34040") })
-	metrics, _ := p.log.find("metrics")["address"].(string)
-	resp, err := http.Get("http://" + metrics + "/metrics")
-	must(t, err)
-	content, _ := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	http.DefaultClient.CloseIdleConnections()
-	for _, line := range []string{`assay_requests_refused_total{reason="route-denied"} 1`, `assay_decisions_total{mode="enforce",outcome="allowed"}`} {
-		if !strings.Contains(string(content), line) {
-			t.Errorf("metrics have no %s", line)
+	address := p.log.find("metrics")["address"].(string) // of the last one
+	for where, client := range map[string]*http.Client{address: {Transport: &http.Transport{}}, "socket": dial(counted)} {
+		resp, err := client.Get("http://" + where + "/metrics")
+		must(t, err)
+		content, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		client.CloseIdleConnections()
+		for _, line := range []string{`assay_requests_refused_total{reason="route-denied"} 1`, `assay_decisions_total{mode="enforce",outcome="allowed"}`} {
+			if !strings.Contains(string(content), line) {
+				t.Errorf("metrics at %s have no %s", where, line)
+			}
 		}
+	}
+	info, err := os.Stat(counted)
+	must(t, err)
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("everybody may read the metrics at the socket: %v", info.Mode())
 	}
 }
 
@@ -233,6 +242,8 @@ func TestServeDockerRefusesSettings(t *testing.T) {
 		"a mode that is none":  {nil, []string{"--socket-mode", "rw"}, "--socket-mode", exitUsage},
 		"a group that is none": {nil, []string{"--socket-group", "no such group"}, "--socket-group", exitUsage},
 		"no socket":            {nil, []string{"--socket", plain}, "is there and no socket", exitCannotTell},
+		"no port":              {nil, []string{"--listen-metrics", "unix:" + filepath.Join(t.TempDir(), "m"), "--listen-metrics", "localhost"}, "--listen-metrics", exitCannotTell},
+		"no metrics socket":    {nil, []string{"--listen-metrics", "unix:" + plain}, "--listen-metrics: " + plain + ": is there and no socket", exitCannotTell},
 	} {
 		var stderr bytes.Buffer
 		env := map[string]string{"ASSAY_STATE_DIR": t.TempDir()}

@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,7 +153,33 @@ func (s *ownSocket) Close() error {
 	return s.UnixListener.Close()
 }
 
-// runPlugin serves h at a unix socket, and what others may look at at an address of its own, until ctx ends. beside goes on meanwhile.
+// lookedAt opens what --listen-metrics names: addresses, and unix sockets with the mode and group of the plugin's.
+func (o *serveDockerOptions) lookedAt() ([]net.Listener, error) {
+	var all []net.Listener
+	for _, where := range o.metrics {
+		var l net.Listener
+		var err error
+		if path, unix := strings.CutPrefix(where, "unix:"); unix {
+			l, err = (&socketOptions{path: path, mode: o.socket.mode, group: o.socket.group}).listen()
+		} else {
+			l, err = net.Listen("tcp", where)
+		}
+		if err != nil {
+			closeAll(all)
+			return nil, &exitError{code: exitCannotTell, err: fmt.Errorf("--listen-metrics: %w", err)}
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close() // nobody has connected
+	}
+}
+
+// runPlugin serves h at a unix socket, and what others may look at at addresses of its own, until ctx ends. beside goes on meanwhile.
 func (s *server) runPlugin(ctx context.Context, h http.Handler, o *serveDockerOptions, beside func(context.Context)) error {
 	defer s.close()
 	socket, err := s.app.passed()
@@ -167,6 +194,10 @@ func (s *server) runPlugin(ctx context.Context, h http.Handler, o *serveDockerOp
 		return &exitError{code: exitCannotTell, err: err}
 	}
 	defer socket.Close()
+	metrics, err := o.lookedAt()
+	if err != nil {
+		return err
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -175,16 +206,12 @@ func (s *server) runPlugin(ctx context.Context, h http.Handler, o *serveDockerOp
 	group.Go(func() { s.keepMaterial(background) })
 	group.Go(func() { beside(background) })
 
-	ended := make(chan error, 2)
+	ended := make(chan error, 1+len(metrics))
 	plugin := s.plain(h)
 	looked := s.plain(s.handler(nil))
 	looked.IdleTimeout = idleClientTimeout // and none at the plugin's: the engine would lose the request that it sends meanwhile
-	if o.metrics != "" {
-		listener, err := net.Listen("tcp", o.metrics)
-		if err != nil {
-			return &exitError{code: exitCannotTell, err: fmt.Errorf("--listen-metrics: %w", err)}
-		}
-		s.log.Info("metrics", "address", listener.Addr().String())
+	for i, listener := range metrics {
+		s.log.Info("metrics", "address", listener.Addr().String(), "path", strings.TrimPrefix(o.metrics[i], "unix:"))
 		group.Go(func() { ended <- looked.Serve(listener) })
 	}
 	defer looked.Close()

@@ -134,7 +134,19 @@ func (h *Handler) decide(ctx context.Context, c *call, q *question) answer {
 	case c.route.class == rename:
 		return answer{Allow: true}
 	case q.container != "":
-		verdicts = h.started(ctx, c, q)
+		found, err := h.find(ctx, q.container)
+		if errors.Is(err, workload.ErrAbsent) {
+			// In the daemon's words, and yet not left to the daemon: between this answer and its own look the container may have been made, under
+			// whatever name or ID was asked for (a name may look like an ID), of an image that its name meant only for that moment. This start is
+			// what would have found that out.
+			return h.refuse(ctx, c.request, Absent, fmt.Sprintf("No such container: %s\nnext: docker ps -a lists the containers that there are", clip(q.container)))
+		}
+		if err == nil {
+			if err := ambiguous(q.container, &found); err != nil {
+				return h.cannotRead(ctx, c.request, err)
+			}
+		}
+		verdicts = h.started(ctx, c, q, found, err)
 	default:
 		verdicts = h.ask(ctx, c, q, h.named(q), q.images)
 	}
@@ -173,27 +185,23 @@ func (h *Handler) onHost(look lookFunc) func(enforce.Decider) enforce.Decider {
 	return func(next enforce.Decider) enforce.Decider { return &content{handler: h, next: next, look: look} }
 }
 
-// started decides about a container that exists: about the image that it has, by the name that this was asked for when the container was made.
-func (h *Handler) started(ctx context.Context, c *call, q *question) []engine.Verdict {
+// find asks the daemon for a container.
+func (h *Handler) find(ctx context.Context, name string) (workload.DockerContainer, error) {
 	limit := h.config.Point.Timeout
 	if limit <= 0 {
 		limit = enforce.DefaultTimeout
 	}
-	looking, cancel := context.WithTimeout(ctx, limit)
-	found, err := h.config.Daemon.Container(looking, q.container)
-	cancel()
-	text := ambiguous(q.container, &found)
-	if err != nil || text != "" {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return h.config.Daemon.Container(ctx, name)
+}
+
+// started decides about a container that exists: about the image that it has, by the name that this was asked for when the container was made.
+// err says why it could not be told which one it is.
+func (h *Handler) started(ctx context.Context, c *call, q *question, found workload.DockerContainer, err error) []engine.Verdict {
+	if err != nil {
 		return h.ask(ctx, c, q, func(enforce.Decider) enforce.Decider {
-			return decider(func(_ context.Context, req engine.Request) engine.Verdict {
-				switch {
-				case errors.Is(err, workload.ErrAbsent):
-					return denied(req, "No such container: %s", q.container)
-				case err != nil:
-					return undecided(req, err)
-				}
-				return denied(req, "%s", text)
-			})
+			return decider(func(_ context.Context, req engine.Request) engine.Verdict { return undecided(req, err) })
 		}, []string{q.container})
 	}
 	if q.name = found.Name; q.name == "" {
@@ -226,18 +234,18 @@ func (h *Handler) started(ctx context.Context, c *call, q *question) []engine.Ve
 	}, found.Mounts)...)
 }
 
-// ambiguous says why what was asked for could stand for another container than the one that was found, by the time that the daemon looks; "" if it
-// cannot. That no container gets its name meanwhile is seen to; that the found one loses it is not, and it may remove itself.
-func ambiguous(asked string, found *workload.DockerContainer) string {
+// ambiguous says why what was asked for could stand for another container than the one that was found, by the time that the daemon looks.
+// That no container gets its name meanwhile is seen to; that the found one loses it is not, and it may remove itself.
+func ambiguous(asked string, found *workload.DockerContainer) error {
 	switch {
 	case found.ID == asked:
-		return ""
+		return nil
 	case wholeID(asked), found.Shadows:
-		return "the name of one container, and the ID of another or its beginning; name it by its own whole ID, " + found.ID
+		return odd("%s: the name of one container, and the ID of another or its beginning; name it by its own whole ID, %s", clip(asked), clip(found.ID))
 	case called(asked) != found.Name && !strings.HasPrefix(found.ID, asked):
-		return "another name of the container " + found.Name + ", as links give them; name it by its own, or by its ID"
+		return odd("%s: another name of the container %s, as links give them; name it by its own, or by its ID", clip(asked), clip(found.Name))
 	}
-	return ""
+	return nil
 }
 
 // words tells a person why a request was refused.

@@ -42,6 +42,7 @@ const (
 	UnknownRoute = "unknown-route"
 	Malformed    = "malformed"
 	NameMoves    = "name-moves"
+	Absent       = "absent" // the container that is to be started
 	Overloaded   = "overloaded"
 	Broken       = "bug"
 )

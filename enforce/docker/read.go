@@ -29,14 +29,8 @@ type question struct {
 	imports   bool   // no image is named: one is made of an archive
 }
 
-// notCanonical is a request that could be read in two ways, or that the daemon reads and the point cannot see.
-type notCanonical struct{ text string }
-
-func (e *notCanonical) Error() string { return e.text }
-
-func odd(format string, args ...any) error {
-	return &notCanonical{text: fmt.Sprintf(format, args...)}
-}
+// odd says that a request could be read in two ways, or that the daemon reads of it what the point cannot see.
+func odd(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 // call is a request whose route is known.
 type call struct {
@@ -250,6 +244,9 @@ func (c *call) pull() (*question, error) {
 		if kind, _ := c.header("Content-Type"); strings.Contains(strings.ToLower(kind), "form") {
 			return nil, odd("a body of the type %s: parameters in a form body are not shown to plugins; give them in the address", clip(kind))
 		}
+		// Whoever sends two types, a form and then another, hides the form: only the last one is shown, the daemon reads the first, and an archive has no
+		// length either. That makes a pull of the import, of an image that nobody was asked about. It gives nothing that the import itself does not
+		// give: foreign content on this host, which is decided about when a container is made of it; and the switch stops both.
 		return &question{operation: "import", kind: "image", imports: true}, nil
 	}
 	if err := c.bodiless(); err != nil {
