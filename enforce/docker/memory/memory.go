@@ -114,7 +114,7 @@ func (m *Memory) Known(_ context.Context, d docker.Decided, now time.Time) bool 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, found := m.entries[keyOf(d)]
-	if !found || d.Basis == "" || e.Basis != d.Basis || now.Add(slack).Before(m.seen) || now.Add(slack).Before(e.Decided) {
+	if !found || e.Basis != d.Basis || now.Add(slack).Before(m.seen) || now.Add(slack).Before(e.Decided) { // none is kept without a basis
 		return false
 	}
 	m.saw(now)

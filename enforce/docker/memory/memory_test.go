@@ -164,6 +164,16 @@ func TestT19_AClockThatIsSetBack(t *testing.T) {
 	p.keep(d)
 	p.at(-time.Second)
 	p.want("a little", d, true) // no two clocks are quite alike
+	endless := decided(3)
+	endless.Ends = time.Time{}
+	p.at(0)
+	p.keep(endless)
+	p.at(2 * time.Hour)
+	p.want("later", endless, true)
+	p.at(time.Hour)
+	p.want("after it was decided, and before what was seen", endless, false)
+	p = newPlace(t)
+	p.keep(d)
 	p.at(-time.Hour)
 	p.want("before it was decided", d, false)
 	p.restart()
@@ -180,6 +190,31 @@ func TestT19_AClockThatIsSetBack(t *testing.T) {
 	p.restart()
 	p.want("nor after a restart, where something was kept meanwhile", d, false)
 	p.want("what was decided later", other, false)
+}
+
+// A file whose entries are of a time that it had not seen yet was not written by Assay so; they do not count before their time.
+func TestT19_DecidedInTheFuture(t *testing.T) {
+	p := newPlace(t)
+	d := decided(1)
+	p.at(30 * time.Minute)
+	p.keep(d)
+	content, err := os.ReadFile(p.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamp := func(at time.Time) string { return `"seen":"` + at.Format(time.RFC3339) + `"` }
+	edited := strings.Replace(string(content), stamp(p.now), stamp(start), 1)
+	if edited == string(content) {
+		t.Fatalf("got %s", content)
+	}
+	if err := os.WriteFile(p.file(), []byte(edited), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.at(0)
+	p.restart()
+	p.want("before it was decided", d, false)
+	p.at(30 * time.Minute)
+	p.want("when it was", d, true)
 }
 
 func TestT21_Forget(t *testing.T) {
