@@ -32,6 +32,16 @@ func TestAUTHZ16_TheAnswerIsAboutAnotherImage(t *testing.T) {
 	p.want("start", post("/containers/web/start"), "the engine answers with")
 }
 
+// A version that is no number is none, however large.
+func TestAUTHZ27_VersionsThatAreNone(t *testing.T) {
+	p := open(t, docker.Config{})
+	body := `{"Image":"` + app + `:1"}`
+	p.want("large", postJSON("/v1.99999999999999999999/containers/create", body), "is none")
+	p.want("very large", postJSON("/v99999999999999999999.41/containers/create", body), "is none")
+	p.want("a dot", postJSON("/v./containers/create", body), "is none")
+	p.want("a new one", postJSON("/v1.999/containers/create", body), "")
+}
+
 // Without any setting, plugins, swarms, checkpoints and pulls of all tags are denied, and nothing else is.
 func TestAUTHZ25_Defaults(t *testing.T) {
 	denied := map[string]bool{"plugins": true, "swarm": true, "checkpoint": true, "pullAllTags": true}
@@ -58,6 +68,12 @@ func TestAUTHZ26_T30_OnlyTheChildOfAnIndex(t *testing.T) {
 	}
 	p := open(t, docker.Config{Point: &enforce.Point{Decider: child}})
 	p.want("an index", service(index, ""), "only one platform's manifest")
+	p = open(t, docker.Config{Point: &enforce.Point{Decider: deciderFunc(func(ctx context.Context, req engine.Request) engine.Verdict {
+		v := vouched(ctx, req)
+		v.Digest = manifest // as a policy has it that replaces digests
+		return v
+	})}})
+	p.want("another digest", service(index, ""), "the digest that is vouched for is "+manifest.String())
 	p = open(t, docker.Config{})
 	p.want("another runtime", service(index, "plugin"), "which runs no image")
 	p.want("containers", service(index, "container"), "")
