@@ -17,6 +17,7 @@
 //	  - workload tells what runs on a host: from a process to its container, and from that to its image, by the word of Docker, Podman or a kubelet.
 //	  - convert makes policies of other systems' settings, with a report of every meaning that changes.
 //	  - sign issues a certificate for a digest and stores it beside the image; sign/local and sign/vault are its authorities.
+//	  - atomicfile replaces files whole, for those who keep something on disk.
 //	  - cmd/assay is the program: one file for each subcommand, and the only reader of flags and environment.
 //	  - deploy has what brings it into a cluster: deploy/helm/assay, the chart, deploy/image, its image, deploy/docker-plugin, a plugin that Docker manages, deploy/systemd, and deploy/spire, configurations of agents.
 //	  - e2e has the stories, with real peers, which e2e/peers builds; e2e/node is a cluster of one node, for stories and for whoever wants to try Assay.
