@@ -28,6 +28,12 @@ type spireDemands struct {
 	last *spireDecider // that was made last; nil: none is in use
 }
 
+// spireVerifier makes what a configuration demands of images. Each attestor has one of its own, which keeps what it has learned over its
+// configurations.
+func (a *app) spireVerifier(p *spire.Plugin) spire.NewVerifier {
+	return (&spireDemands{app: a, plugin: p}).newVerifier
+}
+
 // spireDecider is an engine with all that is kept current for it.
 type spireDecider struct {
 	fileWatcher
