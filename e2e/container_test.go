@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -63,13 +64,12 @@ type containerStatus struct{ Name, ContainerID, Image, ImageID string }
 // runningPod is the pod as the API server has it, or of a static one the kubelet.
 func runningPod(ts *testscript.TestScript, namespace, name string) podObject {
 	var pod podObject
-	getObject(ts, &pod, "pod", name, "-n", namespace)
+	ts.Check(getQuietly(ts, &pod, "pod", name, "-n", namespace, "-o", "json"))
 	if _, mirror := pod.Metadata.Annotations["kubernetes.io/config.mirror"]; !mirror {
 		return pod
 	}
 	var list struct{ Items []podObject }
-	ts.Check(ts.Exec("kubectl", "get", "--raw", "/api/v1/nodes/"+pod.Spec.NodeName+"/proxy/pods"))
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	ts.Check(getQuietly(ts, &list, "--raw", "/api/v1/nodes/"+pod.Spec.NodeName+"/proxy/pods"))
 	for _, p := range list.Items {
 		if p.Metadata.Namespace == namespace && p.Metadata.Name == name {
 			return p
@@ -77,6 +77,25 @@ func runningPod(ts *testscript.TestScript, namespace, name string) podObject {
 	}
 	ts.Fatalf("the kubelet has no static pod %s/%s", namespace, name)
 	return pod
+}
+
+// kubectl returns the output of kubectl, which may be too long for the story's own.
+func kubectl(ts *testscript.TestScript, args ...string) ([]byte, error) {
+	path, err := find(ts, "kubectl")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+ts.Getenv("KUBECONFIG"))
+	return cmd.Output()
+}
+
+func getQuietly(ts *testscript.TestScript, into any, args ...string) error {
+	text, err := kubectl(ts, append([]string{"get"}, args...)...)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
 }
 
 func (p *podObject) container(name string) containerStatus {
@@ -138,11 +157,8 @@ func awaitContainer(ts *testscript.TestScript, namespace, pod, container string)
 }
 
 func findContainer(ts *testscript.TestScript, namespace, name, container string) (string, error) {
-	if err := ts.Exec("kubectl", "get", "pod", name, "-n", namespace, "-o", "json"); err != nil {
-		return "", err
-	}
 	var pod podObject
-	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &pod); err != nil {
+	if err := getQuietly(ts, &pod, "pod", name, "-n", namespace, "-o", "json"); err != nil {
 		return "", err
 	}
 	_, id, found := strings.Cut(pod.container(container).ContainerID, "://")
@@ -213,9 +229,10 @@ var (
 )
 
 func kubeletRequests(ts *testscript.TestScript) int {
-	ts.Check(ts.Exec("kubectl", "get", "--raw", "/api/v1/nodes/node/proxy/metrics"))
+	metrics, err := kubectl(ts, "get", "--raw", "/api/v1/nodes/node/proxy/metrics")
+	ts.Check(err)
 	total := 0
-	for _, m := range podRequests.FindAllStringSubmatch(ts.ReadFile("stdout"), -1) {
+	for _, m := range podRequests.FindAllStringSubmatch(string(metrics), -1) {
 		n, err := strconv.Atoi(m[1])
 		ts.Check(err)
 		total += n
