@@ -15,6 +15,7 @@
 //	    Each point is a folder below it (api; docker, with what it remembers in a folder of its own; kubernetes). kubernetes/cluster is the one way to an API server: namespaces, policies as objects, pull secrets, Events, what replicas share; kubernetes/identity has the certificates that a webhook makes for itself.
 //	  - convert makes policies of other systems' settings, with a report of every meaning that changes.
 //	  - sign issues a certificate for a digest and stores it beside the image; sign/local and sign/vault are its authorities.
+//	  - atomicfile replaces files whole, for those who keep something on disk.
 //	  - cmd/assay is the program: one file for each subcommand, and the only reader of flags and environment.
 //	  - deploy has what brings it into a cluster: deploy/helm/assay, the chart, and deploy/image, its image.
 //	  - e2e has the stories, with real peers, which e2e/peers builds; e2e/node is a cluster of one node, for stories and for whoever wants to try Assay.

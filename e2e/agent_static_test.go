@@ -45,8 +45,8 @@ func TestPLUGIN14_EmptyRoot(t *testing.T) {
 		t.Fatal("chroot needs root")
 	}
 	root := emptyRoot(t, program)
-	for _, attestor := range []string{"docker"} {
-		t.Run(attestor, func(t *testing.T) { answersIn(t, root, attestor) })
+	for attestor, hcl := range map[string]string{"docker": "", "k8s": `kubelet_read_only_port = 10255`} {
+		t.Run(attestor, func(t *testing.T) { answersIn(t, root, attestor, hcl) })
 	}
 }
 
@@ -73,7 +73,7 @@ func emptyRoot(t *testing.T, program string) string {
 	return root
 }
 
-func answersIn(t *testing.T, root, attestor string) {
+func answersIn(t *testing.T, root, attestor, hcl string) {
 	ctx, cancel := context.WithTimeout(context.Background(), agentPatience)
 	defer cancel()
 	cmd := exec.Command("/assay", "spire", attestor)
@@ -102,7 +102,7 @@ func answersIn(t *testing.T, root, attestor string) {
 	defer conn.Close()
 	began := time.Now()
 	core := &configv1.CoreConfiguration{TrustDomain: agentTrustDomain}
-	if _, err := configv1.NewConfigClient(conn).Configure(ctx, &configv1.ConfigureRequest{CoreConfiguration: core}); err != nil {
+	if _, err := configv1.NewConfigClient(conn).Configure(ctx, &configv1.ConfigureRequest{CoreConfiguration: core, HclConfiguration: hcl}); err != nil {
 		t.Errorf("configure: %v", err)
 	}
 	if took := time.Since(began); took > time.Second {

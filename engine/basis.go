@@ -16,7 +16,7 @@ func (q *question) content(v *Verdict, req Request) {
 	if now := q.plan.basis(req.Request, q.now); now == q.basis { // else nobody knows which trust material was used
 		v.Basis = now
 	}
-	if !v.Allowed || v.Outcome != Allowed {
+	if !v.Allowed || v.Outcome != Allowed && !q.enforced {
 		return
 	}
 	if q.made == nil {

@@ -83,7 +83,7 @@ func (q *question) settle(v *Verdict, first *opinion, opinions []opinion) {
 		if o.mode != policy.Enforce || o.Outcome == NoOpinion {
 			continue
 		}
-		pin = pin || o.pin
+		pin, q.enforced = pin || o.pin, true
 		switch {
 		case o.about.IsZero():
 		case chosen == nil, o.about == chosen.about && o.child && !chosen.child:

@@ -369,6 +369,24 @@ func TestLocalSaysWhatIsAskedFor(t *testing.T) {
 	}
 }
 
+// A policy that only records and says no takes neither the content nor the end of what another one enforces.
+func TestT30_ChainBesideAnAudit(t *testing.T) {
+	w := newWorld(t)
+	ref := w.image("app/api", "1", "a")
+	w.sign(w.right, ref)
+	audit := w.parse("soft", "\n  mode: audit\n  rules: [{images: [\"**\"], deny: nothing}]\n")
+	w.use(simple, func(c *engine.Config) { c.Policies = append(c.Policies, audit) })
+	v := w.content(ref.String(), "")
+	w.wantChain(v, engine.Link{Manifest: ref.Digest(), Config: w.config(ref)})
+	if v.Outcome != engine.Denied || v.Policy != "soft" || v.Ends.IsZero() {
+		t.Errorf("got %+v", v)
+	}
+	w.use(simple, func(c *engine.Config) { c.Policies = []*policy.Policy{audit} })
+	if v := w.content(ref.String(), ""); v.Chain != nil || !v.Allowed {
+		t.Errorf("nobody enforces: got %+v", v)
+	}
+}
+
 // A rule whose base somebody must be asked about is not passed over by a policy's look at the name alone.
 func TestT50_LocalBaseBesideAnotherPolicy(t *testing.T) {
 	w := newWorld(t)

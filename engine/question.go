@@ -35,6 +35,7 @@ type question struct {
 
 	memory *memo // what was fetched for this question; nil until something must be fetched
 
+	enforced    bool         // a policy that enforces allows, whatever one that does not says
 	vouched     image.Digest // that may run by an allowed verdict, also where its policy only warns or audits; zero: none was asked for
 	basis       string       // as it was before anybody was asked
 	until, ends time.Time    // of what an allowed verdict rests on

@@ -78,7 +78,7 @@ type Verdict struct {
 
 	// Chain is the manifests that may run where the verdict allows: each that Digest names, whose content was fetched by digest and
 	// hashed. It is empty where nobody vouches and no rule lets the image pass, and where it could not be had: then ChainError says why,
-	// and the verdict stays what it is.
+	// and the verdict stays what it is. Where a policy that warns or audits says no beside one that enforces and allows, it is there.
 	Chain      []Link `json:"chain,omitempty"`
 	ChainError string `json:"chainError,omitempty"`
 	// Basis names what the verdict rests on beside the image: the policies in scope and the versions of their authorities' trust material.

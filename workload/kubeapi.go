@@ -155,7 +155,7 @@ func (a *KubeAPI) NamespaceLabels(ctx context.Context, name string) (map[string]
 // Pod returns a pod by its name. ErrNoObject: there is none.
 func (a *KubeAPI) Pod(ctx context.Context, namespace, name string) (*Pod, error) {
 	if err := plainNames(namespace, name); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrNoObject, err)
 	}
 	return a.pod(ctx, podKind.path(namespace, name), "application/json")
 }
@@ -177,7 +177,7 @@ func (a *KubeAPI) Object(ctx context.Context, kind Kind, namespace, name string)
 		names = append(names, namespace)
 	}
 	if err := plainNames(names...); err != nil {
-		return Object{}, err
+		return Object{}, fmt.Errorf("%w: %w", ErrNoObject, err)
 	}
 	if a.config.Watch {
 		return a.watchObject(ctx, kind, namespace, name)

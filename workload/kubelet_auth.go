@@ -3,6 +3,7 @@ package workload
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -83,14 +84,39 @@ func kubernetesClient(config *tls.Config, dial dialFunc) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:            dial,
-			TLSClientConfig:        config,
-			TLSHandshakeTimeout:    kubeletTimeout,
+			DialTLSContext:         dialTLS(dial, config),
 			DisableCompression:     true,
 			MaxIdleConnsPerHost:    4,
 			IdleConnTimeout:        kubernetesIdle,
 			MaxResponseHeaderBytes: maxKubernetesHeader,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// dialTLS opens connections with TLS. It does so itself because net/http would in a goroutine of its own, in which a panic over what a
+// server sends ends the process.
+func dialTLS(dial dialFunc, config *tls.Config) dialFunc {
+	return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		ctx, cancel := context.WithTimeout(ctx, kubeletTimeout)
+		defer cancel()
+		raw, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("TLS with %s: a bug: %v", address, r)
+			}
+			if err != nil {
+				_ = raw.Close()
+				conn = nil
+			}
+		}()
+		own := config.Clone()
+		own.ServerName, _, _ = net.SplitHostPort(address)
+		secure := tls.Client(raw, own)
+		return secure, secure.HandshakeContext(ctx)
 	}
 }
 

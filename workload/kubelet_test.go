@@ -283,8 +283,8 @@ func TestK8S7_AFetchEnds(t *testing.T) {
 		want    string
 	}{
 		"slow":     {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "unable to perform request: "},
-		"401":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Unauthorized", 401) }, "unexpected status code on pods response: 401 Unauthorized"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", 302) }, "unexpected status code on pods response: 302"},
+		"401":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Unauthorized", http.StatusUnauthorized) }, "unexpected status code on pods response: 401 Unauthorized"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusFound) }, "unexpected status code on pods response: 302"},
 		"half": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, `{"items":[{"meta`)
@@ -348,6 +348,21 @@ func TestAPanicOfAFetchEndsItAlone(t *testing.T) {
 		k.files.client.Transport = good
 		if _, err := k.Pods(t.Context(), 0); err != nil {
 			t.Errorf("the next fetch: %v", err)
+		}
+	})
+}
+
+func TestAPanicOverAHandshakeIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, folder := newAuthority(t), t.TempDir()
+		write(t, folder+"/token", []byte("secret"))
+		write(t, folder+"/ca.crt", a.pem())
+		p := fakeKubelet(t, a.server("node-1"), func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, onePod) })
+		k := openKubelet(t, KubeletConfig{Port: 10250, ServiceAccount: []string{folder}, dial: p.dial})
+		injected := &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { panic("injected") }}
+		k.files.client = kubernetesClient(injected, p.dial)
+		if _, err := k.Pods(t.Context(), 0); err == nil || !strings.HasSuffix(err.Error(), "TLS with 127.0.0.1:10250: a bug: injected") {
+			t.Errorf("got %v", err)
 		}
 	})
 }

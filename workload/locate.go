@@ -65,7 +65,7 @@ func noCgroups(err error) error { return fmt.Errorf("unable to obtain cgroups: %
 // Locate tells in which container a process runs. A Place without ContainerID is none, without an error.
 //
 // Errors wrap ErrConflict (with the legacy matchers also ErrMatchers), or ErrProcessGone where the process ended, or its number went to
-// another one, meanwhile; or the cause of ctx, or context.DeadlineExceeded where the kernel did not answer within a second. Any other: what the
+// another one, meanwhile; or the cause of ctx, or context.DeadlineExceeded where the kernel did not answer within a second of its turn. Any other: what the
 // kernel says cannot be read.
 func (l *Locator) Locate(ctx context.Context, pid int32) (Place, error) {
 	return ask(ctx, l.config.Proc, func() (Place, error) { return l.locate(pid) })

@@ -269,11 +269,12 @@ func corePod(i int, phase corev1.PodPhase) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Name: fmt.Sprintf("blog-%d", i), Namespace: "default", UID: types.UID(fmt.Sprintf("2c48913c-b29f-11e7-9350-%012d", i)),
 		Labels:          map[string]string{"k8s-app": "blog", "version": "v0", "pod-template-hash": "5d4f8c7b9"},
-		Annotations:     map[string]string{"config": strings.Repeat(`{"key": "value"}`+"\n", 200)},
+		Annotations:     map[string]string{"config": strings.Repeat(`{"key": "value"}`+"\n", 270)},
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "blog", UID: "2c401175-b29f-11e7-9350-020968147796"}},
-		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubelet", Operation: "Update", FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{
-			Raw: []byte(`{"f:spec":{` + repeat(`"f:containers-%d":{"k:{\"name\":\"c\"}":{".":{},"f:image":{},"f:name":{}}}`, 40) + `}}`)}}},
 	}}
+	fields := metav1.FieldsV1{}
+	fields.SetRawString(`{"f:spec":{` + repeat(`"f:containers-%d":{"k:{\"name\":\"c\"}":{".":{},"f:image":{},"f:name":{}}}`, 40) + `}}`)
+	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", Operation: "Update", FieldsType: "FieldsV1", FieldsV1: &fields}}
 	p.Spec.NodeName, p.Spec.ServiceAccountName, p.Status.Phase = "k8s-node-1", "default", phase
 	for c := range 4 {
 		spec := corev1.Container{Name: fmt.Sprintf("c%d", c), Image: "registry.example/blog:latest", Args: []string{"--one", "--two"}}

@@ -19,6 +19,7 @@ const (
 	maxMountinfo = 4 << 20   // bytes of /proc/<pid>/mountinfo
 	maxReading   = 64        // processes that are looked at once
 	procTimeout  = time.Second
+	procTurn     = 5 * time.Second // how long a look waits for its turn where many are at it
 )
 
 // startField is the place of the start time in /proc/<pid>/stat, counted from the one after the name: the 22nd of all.
@@ -37,22 +38,37 @@ type Proc struct {
 func NewProc(fsys fs.FS) *Proc { return &Proc{fsys: fsys, slot: make(chan struct{}, maxReading)} }
 
 // Started returns when a process started, in clock ticks since the machine started (on Windows in units of 100 ns since 1601).
-// ErrProcessGone: there is none. It takes a second at most.
+// ErrProcessGone: there is none. It takes a second at most, and waits 5 seconds for its turn.
 func (p *Proc) Started(pid int32) (uint64, error) {
 	return ask(context.Background(), p, func() (uint64, error) { return p.started(pid) })
 }
 
-// ask waits for what look finds, a second at most: a file system that hangs must not hang whoever asks. What hangs keeps its slot, so that there
-// are never many of them.
-func ask[T any](ctx context.Context, p *Proc, look func() (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, procTimeout)
-	defer cancel()
-	var none T
+// turn waits until fewer processes are looked at than may be at once.
+func (p *Proc) turn(ctx context.Context) error {
 	select {
 	case p.slot <- struct{}{}:
-	case <-ctx.Done():
-		return none, fmt.Errorf("the process table: %w", context.Cause(ctx))
+		return nil
+	default:
 	}
+	ctx, cancel := context.WithTimeout(ctx, procTurn)
+	defer cancel()
+	select {
+	case p.slot <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the process table: too many look at it: %w", context.Cause(ctx))
+	}
+}
+
+// ask waits for what look finds, a second at most once it is its turn: a file system that hangs must not hang whoever asks. What hangs keeps its slot, so that there
+// are never many of them.
+func ask[T any](ctx context.Context, p *Proc, look func() (T, error)) (T, error) {
+	var none T
+	if err := p.turn(ctx); err != nil {
+		return none, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, procTimeout)
+	defer cancel()
 	type answer struct {
 		found T
 		err   error

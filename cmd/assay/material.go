@@ -69,6 +69,11 @@ func (a *app) materialConfig(given material.Default, cache string) material.Conf
 
 // installedMaterial reads what cosign's variables name.
 func (a *app) installedMaterial() (material.Default, error) {
+	return a.installedMaterialBy(readLimited)
+}
+
+// installedMaterialBy does so with a function.
+func (a *app) installedMaterialBy(read readFunc) (material.Default, error) {
 	d := material.Default{Mirror: a.getenv("TUF_MIRROR")}
 	for _, file := range []struct {
 		variable string
@@ -84,7 +89,7 @@ func (a *app) installedMaterial() (material.Default, error) {
 		if name == "" {
 			continue
 		}
-		content, err := readLimited(name, maxMaterial)
+		content, err := read(name, maxMaterial)
 		if err != nil {
 			return d, fmt.Errorf("%s: %w", file.variable, err)
 		}

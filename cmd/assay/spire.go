@@ -100,7 +100,9 @@ func (a *app) spireServe(ctx context.Context, attestor spireAttestor, root strin
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM)
 	defer stop()
 	plugin := spire.New(spire.NewLog(a.stderr))
-	made := attestor.make(plugin, workload.NewProc(os.DirFS(root)))
+	proc := workload.NewProc(os.DirFS(root))
+	proc.Go = plugin.Go
+	made := attestor.make(plugin, proc)
 	if err := spire.Serve(ctx, spire.Config{Plugin: plugin, Attestor: made}); err != nil {
 		plugin.Log().Error("the plugin ends", "error", err) // whoever reads stderr wants JSON by now
 		return &exitError{code: exitCannotTell}

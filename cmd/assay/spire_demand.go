@@ -89,7 +89,7 @@ func weakenedBy(s *spire.SigstoreSettings) []string {
 
 // decider returns what to decide with: that of the configuration before, if nothing is different.
 func (d *spireDemands) decider(v spire.Verification) (*spireDecider, error) {
-	given, err := d.app.installedMaterial()
+	given, err := d.app.installedMaterialBy(readPlain) // the agent waits, and would wait for whoever writes to a pipe
 	if err != nil {
 		return nil, err
 	}

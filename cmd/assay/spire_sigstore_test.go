@@ -471,3 +471,20 @@ func TestDOCKER17_Requests(t *testing.T) {
 		t.Errorf("signature and attestation: %d requests, want 5: %v", len(got), got)
 	}
 }
+
+// Other trust material is asked anew, by the next configuration with the same text.
+func TestT52_TrustMaterialDecides(t *testing.T) {
+	w := newSpireWorld(t, registrytest.Options{})
+	ref := w.replay("legacy-keyless")
+	file := filepath.Join(t.TempDir(), "trusted_root.json")
+	w.env["SIGSTORE_ROOT_FILE"] = file
+	use := func(name string) spire.Verifier {
+		content, err := os.ReadFile(recordedFile(name))
+		must(t, err)
+		must(t, os.WriteFile(file, content, 0o600))
+		return w.demand("docker", dev())
+	}
+	w.passes(use("trusted_root_rekor1.json"), of(ref))
+	w.fails(use("trusted_root_other_rekor1.json"), of(ref), codes.PermissionDenied, "rekor bundle not verified for image: ")
+	w.passes(use("trusted_root_rekor1.json"), of(ref))
+}

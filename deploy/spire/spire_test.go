@@ -2,10 +2,13 @@ package spire_test
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/hashicorp/hcl"
 	"sigs.k8s.io/yaml"
@@ -13,6 +16,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/assay-dev/assay/enforce/spire"
+	"github.com/assay-dev/assay/workload"
 )
 
 // agent is what an agent's configuration says of an attestor.
@@ -48,6 +54,9 @@ func TestAgentConfigurations(t *testing.T) {
 		if len(attestors) != 1 || got.Cmd != "/opt/assay/assay" || !slices.Equal(got.Args, []string{"spire", name}) || len(got.Checksum) != 64 {
 			t.Errorf("%s: %+v", file, attestors)
 		}
+		if notes := refused(name, got.Data); len(notes) > 0 {
+			t.Errorf("%s: the attestor says %q", file, notes)
+		}
 		if got.Data["policy"] != "/etc/assay/policies" {
 			t.Errorf("%s demands nothing: %v", file, got.Data)
 		}
@@ -79,6 +88,28 @@ func TestDaemonSetRights(t *testing.T) {
 	if !slices.Equal(rule.Resources, []string{"pods", "nodes", "nodes/pods"}) || !slices.Equal(rule.Verbs, []string{"get"}) {
 		t.Errorf("the agent may do %+v", rule)
 	}
+}
+
+// refused returns what the attestor itself has to say against its configuration.
+func refused(name string, data map[string]string) []string {
+	shared := spire.New(spire.NewLog(io.Discard))
+	proc := workload.NewProc(fstest.MapFS{})
+	attestor := spire.NewDocker(spire.DockerConfig{Plugin: shared, Proc: proc})
+	if name == "k8s" {
+		attestor = spire.NewKubernetes(spire.KubernetesConfig{Plugin: shared, Proc: proc})
+	}
+	text := ""
+	for key, value := range data {
+		text += fmt.Sprintf("%s = %q\n", key, value)
+	}
+	var problems []string
+	_, notes := attestor.Read(text)
+	for _, n := range notes {
+		if n.Problem {
+			problems = append(problems, n.Text)
+		}
+	}
+	return problems
 }
 
 // The program comes into the agent's container by an init container, and can be changed by nobody there. The plugin finds what it needs.

@@ -72,7 +72,7 @@ func denied(req engine.Request, format string, args ...any) engine.Verdict {
 func whole(next enforce.Decider) enforce.Decider {
 	return decider(func(ctx context.Context, req engine.Request) engine.Verdict {
 		v := next.Decide(ctx, req)
-		if v.Outcome != engine.Allowed || v.Digest.IsZero() {
+		if binding(v).Outcome != engine.Allowed || v.Digest.IsZero() {
 			return v
 		}
 		asked, err := image.Parse(req.Image)
@@ -80,9 +80,9 @@ func whole(next enforce.Decider) enforce.Decider {
 		case err != nil:
 			return denied(req, "%v", err)
 		case v.Child:
-			return withheld(v, engine.Denied, fmt.Sprintf("only one platform's manifest of this index is vouched for; name it by its own digest, %s", v.Digest))
+			return withheld(binding(v), engine.Denied, fmt.Sprintf("only one platform's manifest of this index is vouched for; name it by its own digest, %s", v.Digest))
 		case asked.Digest() != v.Digest:
-			return withheld(v, engine.Denied, fmt.Sprintf("the digest that is vouched for is %s", v.Digest))
+			return withheld(binding(v), engine.Denied, fmt.Sprintf("the digest that is vouched for is %s", v.Digest))
 		}
 		return v
 	})
@@ -116,8 +116,34 @@ func (c *content) Decide(ctx context.Context, req engine.Request) engine.Verdict
 	l := &held{DockerImage: local, containerd: containerd, chained: c.handler.config.RequireContentChain}
 	// What the host has is compared, whatever platform was asked for: if it is another one, the daemon says that it has no such image.
 	req.Content, req.Platform = true, withoutVariant(local.Platform)
-	v := c.candidates(ctx, req, l)
+	v := headed(c.candidates(ctx, req, l))
 	v.Image = req.Image
+	return v
+}
+
+// binding puts first what a policy that enforces says, where one that stops nothing says no beside it: what runs is what the former allows, and
+// must be that.
+func binding(v engine.Verdict) engine.Verdict {
+	if !v.Allowed || v.Outcome == engine.Allowed {
+		return v
+	}
+	return fronted(v, func(d engine.Decision) bool { return !soft(&d) && d.Outcome == engine.Allowed })
+}
+
+// headed puts first again what a policy that stops nothing would have stopped: it is what such policies are for.
+func headed(v engine.Verdict) engine.Verdict {
+	if !v.Allowed || v.Outcome != engine.Allowed {
+		return v
+	}
+	return fronted(v, func(d engine.Decision) bool { return d.Outcome != engine.Allowed && d.Outcome != engine.NoOpinion })
+}
+
+// fronted exchanges the decision of a verdict for another one that fits, if there is one.
+func fronted(v engine.Verdict, fits func(engine.Decision) bool) engine.Verdict {
+	if i := slices.IndexFunc(v.Also, fits); i >= 0 {
+		v.Also = slices.Clone(v.Also)
+		v.Decision, v.Also[i] = v.Also[i], v.Decision
+	}
 	return v
 }
 
@@ -166,7 +192,7 @@ func (c *content) byName(ctx context.Context, req engine.Request, l *held, unnam
 	for i, name := range names {
 		asked := req
 		asked.Image = name
-		found := c.next.Decide(ctx, asked)
+		found := binding(c.next.Decide(ctx, asked))
 		bare = bare || found.Outcome == engine.Allowed && !proved(&found)
 		v, other := c.judge(ctx, found, l)
 		if v.Allowed && v.Outcome == engine.Allowed {
@@ -183,7 +209,7 @@ func (c *content) byName(ctx context.Context, req engine.Request, l *held, unnam
 		return first
 	}
 	// Nobody's name: a rule that lets images pass without anybody's word can let this one pass too.
-	v := unnamed()
+	v := binding(unnamed())
 	switch {
 	case v.Allowed && v.Outcome == engine.Allowed:
 		return v

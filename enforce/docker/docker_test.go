@@ -866,6 +866,39 @@ func TestAUTHZ39_WarnAndAudit(t *testing.T) {
 	p.want("mixed", creates(app+":1"), "its content is another")
 }
 
+// A policy that stops nothing and says no does not keep the content from being compared for the one that enforces.
+func TestAUTHZ39_T50_ContentIsComparedBesideAnAudit(t *testing.T) {
+	for _, outcome := range []engine.Outcome{engine.Denied, engine.CouldNotTell, engine.Bug} {
+		var recorded []engine.Verdict
+		point := &enforce.Point{
+			Decider: deciderFunc(func(ctx context.Context, req engine.Request) engine.Verdict {
+				v := vouched(ctx, req)
+				if v.Allowed {
+					v.Also = []engine.Decision{v.Decision}
+					v.Decision = engine.Decision{Policy: "soft", Mode: "audit", Outcome: outcome, Reason: "not by this one"}
+				}
+				return v
+			}),
+			Record: func(_ *enforce.Occasion, _ engine.Request, v *engine.Verdict) { recorded = append(recorded, *v) },
+		}
+		daemon := &host{images: map[string]workload.DockerImage{app + ":1": {ID: config}, app + ":swapped": {ID: foreign}, app + ":2": {ID: foreign}}}
+		p := open(t, docker.Config{Point: point, Daemon: daemon})
+		p.want("the vouched content", creates(app+":1"), "")
+		if v := recorded[0]; v.Policy != "soft" || v.Outcome != outcome || len(v.Also) != 1 || v.Also[0].Policy != "shop" {
+			t.Errorf("recorded %+v", v)
+		}
+		daemon.images[app+":1"] = workload.DockerImage{ID: foreign}
+		p.want("another content", creates(app+":1"), "its content is another")
+		if v := recorded[1]; v.Policy != "shop" || v.Outcome != engine.Denied {
+			t.Errorf("recorded %+v", v)
+		}
+		service := func(d image.Digest) asked {
+			return postJSON("/services/create", `{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"`+app+`@`+d.String()+`"}}}`)
+		}
+		p.want("a service", service(index), "")
+	}
+}
+
 // Without the registry the digest counts that the daemon recorded, unless the content itself is demanded.
 func TestWithoutTheRegistry(t *testing.T) {
 	for name, row := range map[string]struct {

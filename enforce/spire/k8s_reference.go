@@ -129,14 +129,14 @@ func (k *kubernetesState) kind(ctx context.Context, t *broker.KubernetesObjectTy
 		return podsKind, nil
 	}
 	kind, err := k.api.value.Kind(ctx, t.GetPlural(), t.GetGroup())
-	if err != nil && ctx.Err() == nil {
-		text := enforce.Plain(fmt.Sprintf("unknown Kubernetes resource %.256s.%.256s: %v", t.GetPlural(), t.GetGroup(), err))
-		if errors.Is(err, workload.ErrNoKind) {
-			return kind, status.Error(codes.InvalidArgument, text)
-		}
-		return kind, Refuse(enforce.CannotTell, codes.InvalidArgument, text)
+	switch {
+	case errors.Is(err, workload.ErrNoKind):
+		text := fmt.Sprintf("unknown Kubernetes resource %.256s.%.256s: %v", t.GetPlural(), t.GetGroup(), err)
+		return kind, status.Error(codes.InvalidArgument, enforce.Plain(text))
+	case err != nil:
+		return kind, fmt.Errorf("resource %.256s.%.256s: %w", t.GetPlural(), t.GetGroup(), err)
 	}
-	return kind, err
+	return kind, nil
 }
 
 // resolve returns the object that a reference names. Key and UID, where both are given, must agree.

@@ -459,3 +459,23 @@ func TestPatience(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkKubernetesWarm is an attestation while the last list still counts, on a node with 100 pods.
+func BenchmarkKubernetesWarm(b *testing.B) {
+	p, pods := &processes{}, []string{}
+	for i := range 100 {
+		pods = append(pods, onePod(fmt.Sprintf("2c48913c-b29f-11e7-9350-%012d", i), fmt.Sprintf("pod-%d", i), fmt.Sprintf("%064x", i+1)))
+	}
+	p.set(7, 70, inPod("2c48913c-b29f-11e7-9350-000000000050", fmt.Sprintf("%064x", 51)))
+	n := startNode(b, pods...)
+	s := configured(b, kubernetes(p, nil, nil), strings.Replace(n.hcl(""), "1ns", "1h", 1))
+	b.ReportAllocs()
+	for b.Loop() {
+		if values, err := s.Attest(b.Context(), 7); err != nil || len(values) == 0 {
+			b.Fatal(values, err)
+		}
+	}
+	if n.count() != 1 {
+		b.Errorf("%d fetches, want 1", n.count())
+	}
+}

@@ -16,8 +16,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/assay-dev/assay/enforce/docker"
 	"github.com/assay-dev/assay/atomicfile"
+	"github.com/assay-dev/assay/enforce/docker"
 	"github.com/assay-dev/assay/image"
 )
 
