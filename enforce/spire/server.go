@@ -134,6 +134,8 @@ func (s *Server) Configure(_ context.Context, r *configv1.ConfigureRequest) (*co
 	var problem string
 	for _, n := range notes {
 		switch {
+		case n.Usual:
+			s.plugin.log.Info("configuration", "remark", n.Text)
 		case !n.Problem:
 			s.plugin.log.Warn("configuration", "remark", n.Text)
 		case problem == "":
