@@ -16,6 +16,9 @@ type RunningContainer struct {
 	Env    []string
 	Named  string // how its image was called when it was made
 	Image  string // the ID of its image; may be ""
+
+	// First is the number of its first process, as the engine sees it; 0: it does not run. Nil: the engine does not say.
+	First *int32
 }
 
 // RunningImage is what an engine says of the image of a container. Callers must not change it: others see it too.
@@ -51,6 +54,7 @@ func (d *Docker) inspectContainer(ctx context.Context, id string) (RunningContai
 			Env    []string
 			Image  string
 		}
+		State struct{ Pid *int32 }
 	}
 	if err := d.again(ctx, func() error { return d.fetch(ctx, "/containers/"+id+"/json", &answer) }); err != nil {
 		return RunningContainer{}, err
@@ -60,9 +64,12 @@ func (d *Docker) inspectContainer(ctx context.Context, id string) (RunningContai
 		return RunningContainer{}, absent("No such container: " + id)
 	}
 	return RunningContainer{
-		ID: answer.ID, Image: answer.Image, Labels: answer.Config.Labels, Env: answer.Config.Env, Named: answer.Config.Image,
+		ID: answer.ID, Image: answer.Image, Labels: answer.Config.Labels, Env: answer.Config.Env, Named: answer.Config.Image, First: answer.State.Pid,
 	}, nil
 }
+
+// Forget drops what is kept of a container: it was found to be wrong.
+func (d *Docker) Forget(id string) { d.containers.forget(ofContainer(id)) }
 
 func (d *Docker) inspectImage(ctx context.Context, id string) (RunningImage, error) {
 	if !plain(id) {

@@ -25,8 +25,11 @@ func (p *Plugin) Log() *slog.Logger { return p.log }
 // Go starts a goroutine. It is the only one that does, in this package and for what it uses: a panic is logged and counted, and ends fn
 // alone. Name says in the log what fn does. Who waits for fn has to be told by a deferred call.
 func (p *Plugin) Go(name string, fn func()) {
-	go func() { _ = p.Guard(name, fn) }() // Guard has logged it
+	start(func() { _ = p.Guard(name, fn) }) // Guard has logged it
 }
+
+// start starts a goroutine of something that does not panic.
+func start(fn func()) { go fn() }
 
 // Guard calls fn. A panic is a bug, which is logged and counted, and is the only error. Name says in the log what fn does.
 func (p *Plugin) Guard(name string, fn func()) error {
