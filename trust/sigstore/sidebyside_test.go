@@ -14,7 +14,9 @@ import (
 // brittle is a source that panics.
 type brittle struct{ *trusttest.Source }
 
-func (brittle) Manifest(context.Context, image.Ref) (trust.Manifest, error) { panic("hostile manifest") }
+func (brittle) Manifest(context.Context, image.Ref) (trust.Manifest, error) {
+	panic("hostile manifest")
+}
 
 // A panic while evidence is looked for side by side is that of whoever looks, whose guard makes a bug of it.
 func TestPLUGIN10_PanicsOfASearchAreTheCallers(t *testing.T) {
