@@ -147,7 +147,7 @@ func (s *Server) Configure(ctx context.Context, r *configv1.ConfigureRequest) (*
 			<-s.configure
 			outcome <- err
 		}()
-		if bug := s.plugin.guard("configuration", func() { err = s.use(&asked, r) }); bug != nil {
+		if bug := s.plugin.Guard("configuration", func() { err = s.use(&asked, r) }); bug != nil {
 			err = bug
 		}
 	})
@@ -337,7 +337,7 @@ func (s *Server) ask(ctx context.Context, ask func(context.Context, State) ([]st
 			s.current.giveBack(h)
 			answers <- a
 		}()
-		_ = s.plugin.guard("attestation", func() { // a is what comes of a bug
+		_ = s.plugin.Guard("attestation", func() { // a is what comes of a bug
 			values, err := ask(ctx, h.state)
 			a = answer{values: values, err: err}
 		})
