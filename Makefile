@@ -76,7 +76,7 @@ bench-docker: build ## what the authorization plugin adds to requests to a Docke
 	@e2e/peers/install packages
 	@go run ./tools/benchdocker
 
-bench-spire: build ## attestations of a plugin of SPIRE over its own socket, cold and warm, beside a Docker engine; needs root and dockerd
+bench-spire: build ## attestations of a plugin of SPIRE over its own socket, cold and warm, beside a Docker engine and a kubelet that only lists; needs root and dockerd
 	@e2e/peers/install packages
 	@CGO_ENABLED=0 go run ./tools/benchspire
 

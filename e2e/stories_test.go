@@ -49,6 +49,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"certificate": cmdCertificate,
 		"chart":       cmdChart,
 		"collector":   cmdCollector,
+		"container":   cmdContainer,
 		"digest":      cmdDigest,
 		"dockerd":     cmdDockerd,
 		"eventually":  cmdEventually,
@@ -65,6 +66,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"plugin":      cmdPlugin,
 		"pod":         cmdPod,
 		"registry":    cmdRegistry,
+		"requests":    cmdRequests,
 		"resources":   cmdResources,
 		"sample":      cmdSample,
 		"server":      cmdServer,
@@ -87,6 +89,7 @@ type world struct {
 	collector  *collector
 	dockerd    *dockerd
 	agent      *spiretest.Host
+	marked     requests
 	load       *load
 	sigstore   *sigstore // shared with the other stories
 	signs      bool      // sigstore was started

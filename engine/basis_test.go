@@ -146,6 +146,33 @@ func TestT27_HowLongAVerdictHolds(t *testing.T) {
 }
 
 // A warm answer is reused for the rest of its time, and says so.
+// What a policy says that warns stops nothing, and its end ends nothing.
+func TestT27_APolicyThatWarnsEndsNothing(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	f := ending{ends: now.Add(1000 * time.Hour), version: &atomic.Int64{}}
+	w, ref := basisWorld(t, f, "require: a")
+	w.clock.t = now
+	parse := func(name, mode, rule string) *policy.Policy {
+		p, err := policy.Parse(policy.Source{Name: name, Data: []byte("apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: " + name + "}\nspec:\n  mode: " + mode +
+			"\n  authorities: {a: {scripted: {}}}\n  rules:\n  - {images: [\"**\"], " + rule + "}\n")}, []string{"scripted"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	soon := "require: a, until: " + now.Add(time.Minute).UTC().Format(time.RFC3339)
+	for mode, want := range map[string]time.Time{"warn": f.ends, "audit": f.ends, "enforce": now.Add(time.Minute)} {
+		e, err := engine.New(engine.Config{Policies: []*policy.Policy{parse("p", "enforce", "require: a"), parse("q", mode, soon)}, Formats: []trust.Format{f}, Source: w.client, Tags: w.client, Now: w.clock.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.engine = e
+		if v := w.content(ref.String(), ""); !v.Allowed || !v.Ends.Equal(want) {
+			t.Errorf("%s: got %v until %v, want %v", mode, v.Allowed, v.Ends, want)
+		}
+	}
+}
+
 func TestT27_AReusedProofIsNotReusedForLonger(t *testing.T) {
 	w, ref := basisWorld(t, ending{ends: time.Now().Add(time.Hour), version: &atomic.Int64{}}, "require: a")
 	cold := w.content(ref.String(), "")

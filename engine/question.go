@@ -118,9 +118,12 @@ func (p *plan) unclear(r policy.Request) (found *planned) {
 	return found
 }
 
+// ErrNamespaceLabels is of the cause of a verdict that could not be told because nobody knows the labels of the namespace.
+var ErrNamespaceLabels = errors.New("chooses namespaces by their labels")
+
 // vague is the verdict where it cannot be told whether a policy speaks about the request. Nobody is asked: the policy could forbid that.
 func (q *question) vague(p *planned, req Request) Verdict {
-	err := fmt.Errorf("%s: policy %s chooses namespaces by their labels, and those of %s are not known here", q.ref, p.Name, req.Namespace)
+	err := fmt.Errorf("%s: policy %s %w, and those of %s are not known here", q.ref, p.Name, ErrNamespaceLabels, req.Namespace)
 	return Verdict{Decision: Decision{Policy: p.Name, Mode: p.Mode.String(), Outcome: CouldNotTell, Reason: err.Error()}, cause: err}
 }
 

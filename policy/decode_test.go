@@ -199,15 +199,3 @@ func TestDecodeNeedsAPointer(t *testing.T) {
 	}()
 	_ = Decode("s.yaml", []byte("{}"), settings{})
 }
-
-func TestNearest(t *testing.T) {
-	known := []string{"images", "imagesRegExp", "require", "deny", "allow"}
-	for word, want := range map[string]string{
-		"imagess": "images", "IMAGES": "images", "imageRegexp": "imagesRegExp", "requires": "require", "dney": "deny", "deni": "deny", "x": "", "": "",
-		"something": "", strings.Repeat("images", 100): "",
-	} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q): got %q, want %q", word, got, want)
-		}
-	}
-}

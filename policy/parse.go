@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/assay-dev/assay/spelling"
 )
 
 // Source is the bytes of one policy document and where they come from.
@@ -90,7 +92,7 @@ func (d *decoder) checkKind(root cursor) bool {
 		d.fail(k.node, k.path, "a %s lives in the cluster, in the namespace that it speaks about, and is not read from files; apply it with kubectl, or write kind: %s",
 			namespaceKind, kind)
 		return false
-	case nearest(k.node.Value, d.kinds()) != "":
+	case spelling.Nearest(k.node.Value, d.kinds()) != "":
 		return true
 	}
 	d.fail(k.node, k.path, "a %q is no policy; write kind: %s", clip(k.node.Value), strings.Join(d.kinds(), " or "))

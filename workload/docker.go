@@ -2,6 +2,7 @@
 package workload
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -212,35 +213,33 @@ func strange(r rune) bool {
 	return true
 }
 
+// read reads what the engine says at a path of its API, in the engine's own version of it. ErrAbsent: it says 404.
 func (d *Docker) read(ctx context.Context, path string, query url.Values, into any) error {
-	target := d.address(path)
-	if len(query) > 0 {
-		target += "?" + query.Encode()
+	err := d.ask(ctx, path, query, into)
+	if errors.Is(err, ErrAbsent) {
+		return ErrAbsent // the engine's words name an image or a container, and so do those around this
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	return err
+}
+
+// ask reads what the engine says at a path. ErrAbsent, in the engine's words: it says 404.
+func (d *Docker) ask(ctx context.Context, path string, query url.Values, into any) error {
+	resp, err := d.do(ctx, d.client, http.MethodGet, path, query, nil)
 	if err != nil {
 		return err
-	}
-	resp, err := d.client.Do(req)
-	if err != nil {
-		var failed *url.Error
-		if errors.As(err, &failed) {
-			err = failed.Err // the URL says nothing: its host is none
-		}
-		return fmt.Errorf("%s: %w", d.socket, err)
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound:
-		return ErrAbsent
+		return absent(said(resp.Body))
 	default:
-		return fmt.Errorf("%s: %s: %s", d.socket, resp.Status, said(resp.Body))
+		return &statusError{d.socket, resp.StatusCode, said(resp.Body)}
 	}
 	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w", d.socket, err)
+		return &connectionError{d.socket, err}
 	case len(content) > maxAnswer:
 		return fmt.Errorf("%s: an answer of more than %d bytes", d.socket, maxAnswer)
 	}
@@ -248,6 +247,27 @@ func (d *Docker) read(ctx context.Context, path string, query url.Values, into a
 		return fmt.Errorf("%s: %w", d.socket, err)
 	}
 	return nil
+}
+
+// do sends a request, with a body in JSON where there is one. Whoever gets an answer closes its body.
+func (d *Docker) do(ctx context.Context, client *http.Client, method, path string, query url.Values, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, d.address(path), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.URL.RawQuery = query.Encode()
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err // the URL says nothing: its host is none
+		}
+		return nil, &connectionError{d.socket, err}
+	}
+	return resp, nil
 }
 
 // address is the URL of a path of the API.

@@ -93,7 +93,7 @@ func (e *events) stream(ctx context.Context, since time.Time, missed bool) (conn
 		return false, err
 	}
 	query := url.Values{"since": {strconv.FormatInt(since.Unix(), 10)}, "filters": {eventFilters}}
-	resp, err := d.do(ctx, d.stream, http.MethodGet, prefix+"/events", query.Encode())
+	resp, err := d.do(ctx, d.stream, http.MethodGet, prefix+"/events", query, nil)
 	if err != nil {
 		return false, err
 	}

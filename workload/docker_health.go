@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
@@ -109,20 +108,9 @@ func (d *Docker) remove(ctx context.Context, created []byte) error {
 
 // send sends a request with a JSON body, or none, and returns status and answer.
 func (d *Docker) send(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, d.address(path), bytes.NewReader(body))
+	resp, err := d.do(ctx, d.client, method, path, nil, body)
 	if err != nil {
 		return 0, nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := d.client.Do(req)
-	if err != nil {
-		var failed *url.Error
-		if errors.As(err, &failed) {
-			err = failed.Err
-		}
-		return 0, nil, fmt.Errorf("%s: %w", d.socket, err)
 	}
 	defer resp.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -2,12 +2,9 @@ package workload
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -19,6 +16,9 @@ type RunningContainer struct {
 	Env    []string
 	Named  string // how its image was called when it was made
 	Image  string // the ID of its image; may be ""
+
+	// First is the number of its first process, as the engine sees it; 0: it does not run. Nil: the engine does not say.
+	First *int32
 }
 
 // RunningImage is what an engine says of the image of a container. Callers must not change it: others see it too.
@@ -54,6 +54,7 @@ func (d *Docker) inspectContainer(ctx context.Context, id string) (RunningContai
 			Env    []string
 			Image  string
 		}
+		State struct{ Pid *int32 }
 	}
 	if err := d.again(ctx, func() error { return d.fetch(ctx, "/containers/"+id+"/json", &answer) }); err != nil {
 		return RunningContainer{}, err
@@ -63,9 +64,12 @@ func (d *Docker) inspectContainer(ctx context.Context, id string) (RunningContai
 		return RunningContainer{}, absent("No such container: " + id)
 	}
 	return RunningContainer{
-		ID: answer.ID, Image: answer.Image, Labels: answer.Config.Labels, Env: answer.Config.Env, Named: answer.Config.Image,
+		ID: answer.ID, Image: answer.Image, Labels: answer.Config.Labels, Env: answer.Config.Env, Named: answer.Config.Image, First: answer.State.Pid,
 	}, nil
 }
+
+// Forget drops what is kept of a container: it was found to be wrong.
+func (d *Docker) Forget(id string) { d.containers.forget(ofContainer(id)) }
 
 func (d *Docker) inspectImage(ctx context.Context, id string) (RunningImage, error) {
 	if !plain(id) {
@@ -149,54 +153,16 @@ type absentError struct{ text string }
 func (e *absentError) Error() string { return e.text }
 func (e *absentError) Unwrap() error { return ErrAbsent }
 
-// do sends a request without a body. Whoever gets an answer closes its body.
-func (d *Docker) do(ctx context.Context, client *http.Client, method, path, query string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, d.address(path), nil)
-	if err != nil {
-		return nil, err
-	}
-	req.URL.RawQuery = query
-	resp, err := client.Do(req)
-	if err != nil {
-		var failed *url.Error
-		if errors.As(err, &failed) {
-			err = failed.Err
-		}
-		return nil, &connectionError{d.socket, err}
-	}
-	return resp, nil
-}
-
-// fetch reads what the engine says at a path of its API.
+// fetch reads what the engine says at a path of its API, in a version that both sides speak.
 func (d *Docker) fetch(ctx context.Context, path string, into any) error {
 	prefix, err := d.prefix(ctx)
 	if err != nil {
 		return err
 	}
-	resp, err := d.do(ctx, d.client, http.MethodGet, prefix+path, "")
-	if err != nil {
-		return err
+	err = d.ask(ctx, prefix+path, nil, into)
+	var status *statusError
+	if errors.As(err, &status) && status.code == http.StatusBadRequest {
+		d.renegotiate()
 	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound:
-		return absent(said(resp.Body))
-	default:
-		if resp.StatusCode == http.StatusBadRequest {
-			d.renegotiate()
-		}
-		return &statusError{d.socket, resp.StatusCode, said(resp.Body)}
-	}
-	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return &connectionError{d.socket, err}
-	case len(content) > maxAnswer:
-		return fmt.Errorf("%s: an answer of more than %d bytes", d.socket, maxAnswer)
-	}
-	if err := json.Unmarshal(content, into); err != nil {
-		return fmt.Errorf("%s: %w", d.socket, err)
-	}
-	return nil
+	return err
 }

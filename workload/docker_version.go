@@ -108,7 +108,7 @@ func common(offered string) (string, error) {
 // ping returns the newest version that the engine says it speaks; "": it says nothing. An engine that does not answer at all is an error.
 func (d *Docker) ping(ctx context.Context) (string, error) {
 	for _, method := range []string{http.MethodHead, http.MethodGet} {
-		resp, err := d.do(ctx, d.client, method, "/_ping", "")
+		resp, err := d.do(ctx, d.client, method, "/_ping", nil, nil)
 		if err != nil {
 			return "", err
 		}

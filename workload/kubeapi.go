@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 )
@@ -67,11 +65,6 @@ type KubeAPI struct {
 	watched map[string]*watchedObject
 }
 
-type knownKind struct {
-	kind  Kind
-	until time.Time
-}
-
 // NewKubeAPI makes a client. It reads no file and connects to nothing before the first call.
 func NewKubeAPI(c KubeAPIConfig) *KubeAPI {
 	if c.Go == nil {
@@ -105,50 +98,17 @@ type Object struct {
 	Owners               []Owner
 }
 
-// Kind is a kind of objects, as the server knows it.
-type Kind struct {
-	Plural  string
-	Group   string // "core" for the one without a name
-	Version string
-	Kind    string
-	// Namespaced is that its objects are in namespaces.
-	Namespaced bool
-}
-
-// APIVersion is group and version as manifests write them.
-func (k Kind) APIVersion() string {
-	if k.Group == coreGroup {
-		return k.Version
-	}
-	return k.Group + "/" + k.Version
-}
-
-// coreGroup is how references call the group without a name.
-const coreGroup = "core"
-
-func (k Kind) path(namespace, name string) string {
-	path := "/apis/" + url.PathEscape(k.Group) + "/" + url.PathEscape(k.Version)
-	if k.Group == coreGroup {
-		path = "/api/" + url.PathEscape(k.Version)
-	}
-	if namespace != "" {
-		path += "/namespaces/" + url.PathEscape(namespace)
-	}
-	path += "/" + url.PathEscape(k.Plural)
-	if name != "" {
-		path += "/" + url.PathEscape(name)
-	}
-	return path
-}
-
 var (
 	namespaceKind = Kind{Plural: "namespaces", Group: coreGroup, Version: "v1", Kind: "Namespace"}
 	podKind       = Kind{Plural: "pods", Group: coreGroup, Version: "v1", Kind: "Pod", Namespaced: true}
 )
 
-// NamespaceLabels returns the labels of a namespace.
+// NamespaceLabels returns the labels of a namespace: an empty map, and never nil, where it has none.
 func (a *KubeAPI) NamespaceLabels(ctx context.Context, name string) (map[string]string, error) {
 	o, err := a.Object(ctx, namespaceKind, "", name)
+	if err == nil && o.Labels == nil {
+		o.Labels = map[string]string{}
+	}
 	return o.Labels, err
 }
 
@@ -281,191 +241,4 @@ func (a *KubeAPI) Allowed(ctx context.Context, r Review) (bool, error) {
 		return false, errors.New("the API server gave no answer")
 	}
 	return answer.Status.Allowed && !answer.Status.Denied, nil
-}
-
-// Kind returns what the server knows of a kind by its plural, such as "pods", and its group, which is "core" for the one without a name.
-// What it knows is remembered for some minutes. ErrNoKind: nothing.
-func (a *KubeAPI) Kind(ctx context.Context, plural, group string) (Kind, error) {
-	if err := plainNames(plural, group); err != nil {
-		return Kind{}, fmt.Errorf("%w: %w", ErrNoKind, err)
-	}
-	key := plural + "." + group
-	if k, known := a.rememberedKind(key); known {
-		return k, nil
-	}
-	versions, err := a.versions(ctx, group)
-	if err != nil {
-		return Kind{}, err
-	}
-	for _, version := range versions {
-		k, found, err := a.kindOf(ctx, plural, group, version)
-		if err != nil {
-			return Kind{}, err
-		}
-		if found {
-			a.rememberKind(key, k)
-			return k, nil
-		}
-	}
-	return Kind{}, ErrNoKind
-}
-
-// versions returns the versions of a group, the preferred one first.
-func (a *KubeAPI) versions(ctx context.Context, group string) ([]string, error) {
-	if group == coreGroup {
-		return []string{"v1"}, nil
-	}
-	var answer struct {
-		PreferredVersion struct{ Version string }
-		Versions         []struct{ Version string }
-	}
-	err := a.ask(ctx, http.MethodGet, "/apis/"+url.PathEscape(group), "application/json", nil, decodeInto(&answer))
-	switch {
-	case errors.Is(err, ErrNoObject):
-		return nil, ErrNoKind
-	case err != nil:
-		return nil, err
-	}
-	versions := []string{answer.PreferredVersion.Version}
-	for _, v := range answer.Versions {
-		if v.Version != versions[0] {
-			versions = append(versions, v.Version)
-		}
-	}
-	for _, v := range versions {
-		if err := plainNames(v); err != nil {
-			return nil, fmt.Errorf("versions of %s: %w", group, err)
-		}
-	}
-	return versions, nil
-}
-
-func (a *KubeAPI) kindOf(ctx context.Context, plural, group, version string) (Kind, bool, error) {
-	k := Kind{Plural: plural, Group: group, Version: version}
-	k.Plural = ""
-	var answer struct {
-		Resources []struct {
-			Name, Kind string
-			Namespaced bool
-		}
-	}
-	err := a.ask(ctx, http.MethodGet, strings.TrimSuffix(k.path("", ""), "/"), "application/json", nil, decodeInto(&answer))
-	switch {
-	case errors.Is(err, ErrNoObject):
-		return Kind{}, false, nil
-	case err != nil:
-		return Kind{}, false, err
-	}
-	for _, r := range answer.Resources {
-		if r.Name == plural {
-			k.Plural, k.Kind, k.Namespaced = plural, r.Kind, r.Namespaced
-			return k, true, nil
-		}
-	}
-	return Kind{}, false, nil
-}
-
-func (a *KubeAPI) rememberedKind(key string) (Kind, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	k, known := a.kinds[key]
-	return k.kind, known && time.Now().Before(k.until)
-}
-
-func (a *KubeAPI) rememberKind(key string, k Kind) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.kinds) >= maxKubeAPIKinds {
-		clear(a.kinds)
-	}
-	a.kinds[key] = knownKind{k, time.Now().Add(kubeAPIKindTTL)}
-}
-
-// plainNames refuses what could mean another path than it says.
-func plainNames(names ...string) error {
-	for _, name := range names {
-		if name == "" || name == "." || name == ".." || len(name) > maxKubeAPIName || strings.ContainsAny(name, "/%?#\\") {
-			return fmt.Errorf("%.64q is no name of Kubernetes", name)
-		}
-	}
-	return nil
-}
-
-func decodeInto(v any) func(io.Reader) error {
-	return func(body io.Reader) error {
-		content, err := io.ReadAll(io.LimitReader(body, maxKubeAPIAnswer+1))
-		switch {
-		case err != nil:
-			return err
-		case len(content) > maxKubeAPIAnswer:
-			return fmt.Errorf("longer than %d bytes", maxKubeAPIAnswer)
-		}
-		return json.Unmarshal(content, v)
-	}
-}
-
-// ask makes one request and reads its answer. ErrNoObject: the server says 404.
-func (a *KubeAPI) ask(ctx context.Context, method, path, accept string, body []byte, read func(io.Reader) error) error {
-	ctx, cancel := context.WithTimeout(ctx, kubeAPITimeout)
-	defer cancel()
-	resp, err := a.send(ctx, method, path, accept, body)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if err := read(resp.Body); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
-}
-
-// send makes one request. The answer is a good one, and its body is the caller's to close.
-func (a *KubeAPI) send(ctx context.Context, method, path, accept string, body []byte) (*http.Response, error) {
-	if a.config.Host == "" {
-		return nil, errors.New("not in a cluster: KUBERNETES_SERVICE_HOST is not set")
-	}
-	client, token, err := a.current()
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, a.base+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Accept", accept)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := client.Do(req)
-	switch {
-	case err != nil:
-		return nil, err
-	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusCreated:
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotFound {
-		return nil, ErrNoObject
-	}
-	return nil, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, statusText(resp.Body))
-}
-
-// statusText is what the server says of an error.
-func statusText(body io.Reader) string {
-	content, _ := io.ReadAll(io.LimitReader(body, maxKubeAPIRefusal))
-	var answer struct{ Message string }
-	text := string(content)
-	if json.Unmarshal(content, &answer) == nil && answer.Message != "" {
-		text = answer.Message
-	}
-	return strings.TrimSpace(text[:min(len(text), maxKubeAPIText)])
-}
-
-func (a *KubeAPI) current() (*http.Client, string, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.files.current(time.Now())
 }

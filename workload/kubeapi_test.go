@@ -83,6 +83,7 @@ func TestKubeAPIObjects(t *testing.T) {
 		const pod = `{"metadata":{"uid":"u","name":"p","namespace":"ns"},"spec":{"nodeName":"n"},"status":{"phase":"Failed","containerStatuses":[{"name":"c"}]}}`
 		s := newAPIServer(t, KubeAPIConfig{}, map[string]string{
 			"GET /api/v1/namespaces/ns":                   `{"metadata":{"uid":"1","name":"ns","labels":{"team":"a"}}}`,
+			"GET /api/v1/namespaces/bare":                 `{"metadata":{"uid":"2","name":"bare"}}`,
 			"GET /api/v1/namespaces/bad":                  `{"metadata":{"uid":"1","labels":[]}}`,
 			"GET /api/v1/namespaces/none":                 `{"metadata":{}}`,
 			"GET /api/v1/namespaces/list":                 `[]`,
@@ -100,6 +101,9 @@ func TestKubeAPIObjects(t *testing.T) {
 		ctx := t.Context()
 		if got, err := s.api.NamespaceLabels(ctx, "ns"); err != nil || got["team"] != "a" {
 			t.Errorf("labels: %v, %v", got, err)
+		}
+		if got, err := s.api.NamespaceLabels(ctx, "bare"); err != nil || got == nil || len(got) > 0 {
+			t.Errorf("a namespace without labels: %#v, %v; want an empty map, for nil is a namespace of which nobody knows them", got, err)
 		}
 		for name, want := range map[string]string{
 			"absent": "not found", "bad": "metadata.labels: expected an object", "none": "an object without a UID", "list": "expected an object",

@@ -255,7 +255,11 @@ func readAccountFile(name string, folders []string, base string) ([]byte, error)
 	return nil, first
 }
 
+// readBounded reads a plain file. To open a pipe waits for whoever writes to it, and all who need the file would wait with it.
 func readBounded(name string) ([]byte, error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: is no plain file, and cannot be read again when it changes", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

@@ -106,7 +106,11 @@ func parseStarted(content []byte) (uint64, error) {
 
 // read returns a file of a process, whose errors name it as people know it: /proc/1/cgroup.
 func (p *Proc) read(pid int32, name string, limit int64) ([]byte, error) {
-	file := path.Join("proc", strconv.Itoa(int(pid)), name)
+	return p.readOf(strconv.Itoa(int(pid)), name, limit)
+}
+
+func (p *Proc) readOf(process, name string, limit int64) ([]byte, error) {
+	file := path.Join("proc", process, name)
 	f, err := p.fsys.Open(file)
 	if err != nil {
 		return nil, absolute(err)

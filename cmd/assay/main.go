@@ -19,6 +19,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/assay-dev/assay/spelling"
 )
 
 // Exit codes. They stand in the help and in docs/reference/cli.md; scripts rely on them.
@@ -194,42 +196,12 @@ func flagError(cmd *cobra.Command, err error) error {
 	return withHint(usageError("%w", err), hint)
 }
 
-// longestMistyped is the length of the longest word, in bytes, that is compared with the known ones.
-const longestMistyped = 64
-
-// nearest returns the name with the fewest slips from what was typed; "" if none is near.
+// nearest returns the name that is meant by what was typed; "" if none is near, or too little was typed to tell.
 func nearest(typed string, names []string) string {
-	if len(typed) < 3 || len(typed) > longestMistyped {
+	if len(typed) < 3 {
 		return ""
 	}
-	best, fewest := "", 1+max(1, len(typed)/3)
-	for _, name := range names {
-		if n := slips(typed, name); n < fewest {
-			best, fewest = name, n
-		}
-	}
-	return best
-}
-
-// slips is the number of bytes to add, to remove or to change that makes b of a.
-func slips(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := corner
-			if a[i] != b[j] {
-				change++
-			}
-			corner = row[j+1]
-			row[j+1] = min(change, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Nearest(typed, names)
 }
 
 // unwrapped returns text without the line breaks around it, and with the indent of its first line.

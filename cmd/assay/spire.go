@@ -36,9 +36,25 @@ const spireEnd = `
 Exit codes: 0 when the agent has ended it, 1 if no agent has started it, 2 if it
 cannot listen for the agent.`
 
+// spireExamples are of an attestor by its name.
+const spireExamples = `
+  # agent.conf: selectors only
+  WorkloadAttestor %[1]q {
+      plugin_cmd  = "/opt/assay/assay"
+      plugin_args = ["spire", %[1]q]
+      plugin_data {}
+  }
+
+  # agent.conf: only for images that a policy allows
+  WorkloadAttestor %[1]q {
+      plugin_cmd  = "/opt/assay/assay"
+      plugin_args = ["spire", %[1]q]
+      plugin_data { policy = "/etc/assay/policies" }
+  }`
+
 // spireAttestor is one attestor as a command.
 type spireAttestor struct {
-	name, short, help, examples string
+	name, short, help string
 	// make makes the attestor. It opens nothing: there is no configuration yet.
 	make func(*spire.Plugin, *workload.Proc) spire.Attestor
 }
@@ -69,7 +85,7 @@ func (a *app) spireAttestorCommand(attestor spireAttestor) *cobra.Command {
 		Use:     attestor.name + " [flags]",
 		Short:   attestor.short,
 		Long:    strings.TrimSpace(attestor.help + spireEnd),
-		Example: unwrapped(attestor.examples),
+		Example: unwrapped(fmt.Sprintf(spireExamples, attestor.name)),
 		Args:    usageArgs(cobra.NoArgs),
 	}
 	cmd.Flags().StringVar(&root, "proc-root", root, "`FOLDER` below which proc/PID is read; for tests")

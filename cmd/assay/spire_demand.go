@@ -28,6 +28,12 @@ type spireDemands struct {
 	last *spireDecider // that was made last; nil: none is in use
 }
 
+// spireVerifier makes what a configuration demands of images. Each attestor has one of its own, which keeps what it has learned over its
+// configurations.
+func (a *app) spireVerifier(p *spire.Plugin) spire.NewVerifier {
+	return (&spireDemands{app: a, plugin: p}).newVerifier
+}
+
 // spireDecider is an engine with all that is kept current for it.
 type spireDecider struct {
 	fileWatcher
@@ -214,10 +220,7 @@ func (s *spireDecider) run() {
 	start("trust material", func() { s.keeper.Run(ctx) })
 	start("files", func() {
 		every(ctx, s.owner.app.pace.orUsual().files, func() {
-			if bug := enforce.Guard(s.lookOnce); bug != nil {
-				s.log.Error("bug", "in", "files", "error", bug.Error(), "stack", string(bug.Stack))
-				s.owner.plugin.Count("bugs", "in", "files")
-			}
+			_ = s.owner.plugin.Guard("files", s.lookOnce) // it is logged, and the next look is made all the same
 		})
 	})
 }

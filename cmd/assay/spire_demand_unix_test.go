@@ -20,3 +20,20 @@ func TestDOCKER13_PipesAreNoTrustMaterial(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// Nor do credentials.
+func TestPLUGIN15_PipesAreNoCredentials(t *testing.T) {
+	for name, file := range map[string]string{"DOCKER_CONFIG": "config.json", "REGISTRY_AUTH_FILE": ""} {
+		w := newSpireWorld(t, registrytest.Options{})
+		folder := t.TempDir()
+		pipe := filepath.Join(folder, "config.json")
+		must(t, syscall.Mkfifo(pipe, 0o600))
+		w.env[name] = filepath.Join(folder, "config.json")
+		if file != "" {
+			w.env[name] = folder
+		}
+		if text := w.refuse("docker", dev()); !strings.Contains(text, pipe+": is no plain file") {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}

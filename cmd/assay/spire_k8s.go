@@ -12,24 +12,9 @@ The environment names the node, by default in MY_NODE_NAME, and the API server, 
 KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT, which every pod has.
 `
 
-const spireKubernetesExamples = `
-  # agent.conf: selectors only
-  WorkloadAttestor "k8s" {
-      plugin_cmd  = "/opt/assay/assay"
-      plugin_args = ["spire", "k8s"]
-      plugin_data {}
-  }
-
-  # agent.conf: only for images that a policy allows
-  WorkloadAttestor "k8s" {
-      plugin_cmd  = "/opt/assay/assay"
-      plugin_args = ["spire", "k8s"]
-      plugin_data { policy = "/etc/assay/policies" }
-  }`
-
 func (a *app) spireKubernetes() spireAttestor {
 	return spireAttestor{
-		name: "k8s", short: "Be the workload attestor of a Kubernetes node's containers", help: spireKubernetesHelp, examples: spireKubernetesExamples,
+		name: "k8s", short: "Be the workload attestor of a Kubernetes node's containers", help: spireKubernetesHelp,
 		make: func(p *spire.Plugin, proc *workload.Proc) spire.Attestor {
 			return spire.NewKubernetes(spire.KubernetesConfig{Plugin: p, Proc: proc, NewVerifier: a.spireVerifier(p), Getenv: a.getenv})
 		},

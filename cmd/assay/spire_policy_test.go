@@ -189,3 +189,18 @@ func TestDOCKER18_ConfigurationsComeAndGo(t *testing.T) {
 		t.Errorf("%d users are left", w.demands.last.users)
 	}
 }
+
+// A policy that chooses namespaces by labels needs to know them, and a refusal says which key has them asked for.
+func TestK8S16_PolicyThatChoosesByLabels(t *testing.T) {
+	w := newSpireWorld(t, registrytest.Options{})
+	file, right, _ := w.certified("\n  scope: {namespaces: {selector: {matchLabels: {team: a}}}}\n  rules: [{images: [\"**\"], require: right}]")
+	v := w.demand("k8s", spire.Verification{Policy: file})
+	pod := podOf(right.String())
+	w.fails(v, pod, codes.Unavailable, "policy shop chooses namespaces by their labels, and those of shop are not known here; enable_namespace_labels = true")
+	pod.NamespaceLabels = map[string]string{}
+	w.fails(v, pod, codes.PermissionDenied, "no policy speaks about")
+	pod.NamespaceLabels["team"] = "a"
+	if got := w.passes(v, pod); len(got) == 0 {
+		t.Error("no selectors in a namespace with the label")
+	}
+}

@@ -133,14 +133,19 @@ func spireTexts(field, text string, s *spire.SigstoreSettings) ([]yamlObject, er
 // Who runs a container has pulled it already, so that a registry on this host may be asked as any other.
 func (a *app) spireRegistries(s *spire.SigstoreSettings) (*registryOptions, error) {
 	o := &registryOptions{app: a, authFiles: a.authFiles()}
-	if s == nil {
-		return o, nil
-	}
-	settings, err := spireCredentials(s.Credentials)
-	if err != nil {
-		return nil, err
+	var settings []registry.Settings
+	if s != nil {
+		var err error
+		if settings, err = spireCredentials(s.Credentials); err != nil {
+			return nil, err
+		}
 	}
 	o.more = func(_ *reading, others []registry.Settings) ([]registry.Settings, error) {
+		for _, name := range append([]string{filepath.Join(o.dockerFolder(), "config.json")}, o.authFiles...) {
+			if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() { // the agent would wait for whoever writes to a pipe
+				return nil, fmt.Errorf("%s: is no plain file, and cannot be read again when it changes", name)
+			}
+		}
 		return append(others, settings...), nil
 	}
 	return o, nil

@@ -20,6 +20,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/assay-dev/assay/enforce/spire"
 	"github.com/assay-dev/assay/workload"
@@ -71,6 +72,30 @@ func TestAgentConfigurations(t *testing.T) {
 		if !strings.Contains(string(page), "deploy/spire/"+file) {
 			t.Errorf("docs/start/spire.md lacks %s", file)
 		}
+	}
+}
+
+// To see the pods of a node is all that the agent needs of its kubelet. By nodes/proxy it could run commands in all of them.
+func TestDaemonSetRights(t *testing.T) {
+	content, err := os.ReadFile("daemonset.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var role rbacv1.ClusterRole
+	for _, document := range bytes.Split(content, []byte("\n---\n")) {
+		if bytes.Contains(document, []byte("kind: ClusterRole\n")) {
+			if err := yaml.UnmarshalStrict(document, &role); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	if len(role.Rules) != 1 {
+		t.Fatalf("%+v", role)
+	}
+	rule := role.Rules[0]
+	if !slices.Equal(rule.Resources, []string{"pods", "nodes", "nodes/pods"}) || !slices.Equal(rule.Verbs, []string{"get"}) {
+		t.Errorf("the agent may do %+v", rule)
 	}
 }
 

@@ -98,6 +98,7 @@ tlsCertFile: $FOLDER/server.pem
 tlsPrivateKeyFile: $FOLDER/server.key
 staticPodPath: $FOLDER/manifests
 fileCheckFrequency: 1s
+readOnlyPort: 10255
 podLogsDir: $STATE/pods
 volumePluginDir: $STATE/plugins
 resolvConf: $STATE/resolv.conf

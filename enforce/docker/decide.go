@@ -150,6 +150,11 @@ func (h *Handler) decide(ctx context.Context, c *call, q *question) answer {
 			// what would have found that out.
 			return h.refuse(ctx, c.request, Absent, fmt.Sprintf("No such container: %s\nnext: docker ps -a lists the containers that there are", clip(q.container)))
 		}
+		if err == nil {
+			if err := ambiguous(q.container, &found); err != nil {
+				return h.cannotRead(ctx, c.request, err)
+			}
+		}
 		verdicts = h.started(ctx, c, q, found, err)
 	default:
 		verdicts = h.ask(ctx, c, q, h.named(q), q.images)
@@ -203,15 +208,9 @@ func (h *Handler) find(ctx context.Context, name string) (workload.DockerContain
 // started decides about a container that exists: about the image that it has, by the name that this was asked for when the container was made.
 // err says why it could not be told which one it is.
 func (h *Handler) started(ctx context.Context, c *call, q *question, found workload.DockerContainer, err error) []engine.Verdict {
-	text := ambiguous(q.container, &found)
-	if err != nil || text != "" {
+	if err != nil {
 		return h.ask(ctx, c, q, func(enforce.Decider) enforce.Decider {
-			return decider(func(_ context.Context, req engine.Request) engine.Verdict {
-				if err != nil {
-					return undecided(req, err)
-				}
-				return denied(req, "%s", text)
-			})
+			return decider(func(_ context.Context, req engine.Request) engine.Verdict { return undecided(req, err) })
 		}, []string{q.container})
 	}
 	if q.name = found.Name; q.name == "" {
@@ -244,18 +243,18 @@ func (h *Handler) started(ctx context.Context, c *call, q *question, found workl
 	}, found.Mounts)...)
 }
 
-// ambiguous says why what was asked for could stand for another container than the one that was found, by the time that the daemon looks; "" if it
-// cannot. That no container gets its name meanwhile is seen to; that the found one loses it is not, and it may remove itself.
-func ambiguous(asked string, found *workload.DockerContainer) string {
+// ambiguous says why what was asked for could stand for another container than the one that was found, by the time that the daemon looks.
+// That no container gets its name meanwhile is seen to; that the found one loses it is not, and it may remove itself.
+func ambiguous(asked string, found *workload.DockerContainer) error {
 	switch {
 	case found.ID == asked:
-		return ""
+		return nil
 	case wholeID(asked), found.Shadows:
-		return "the name of one container, and the ID of another or its beginning; name it by its own whole ID, " + found.ID
+		return odd("%s: the name of one container, and the ID of another or its beginning; name it by its own whole ID, %s", clip(asked), clip(found.ID))
 	case called(asked) != found.Name && !strings.HasPrefix(found.ID, asked):
-		return "another name of the container " + found.Name + ", as links give them; name it by its own, or by its ID"
+		return odd("%s: another name of the container %s, as links give them; name it by its own, or by its ID", clip(asked), clip(found.Name))
 	}
-	return ""
+	return nil
 }
 
 // words tells a person why a request was refused.

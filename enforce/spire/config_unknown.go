@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/assay-dev/assay/spelling"
 )
 
 // Limits of a text about unknown keys.
@@ -58,43 +60,8 @@ func (k unknownKey) hint(moved map[string]string) string {
 	if hint := moved[name]; hint != "" {
 		return hint
 	}
-	if near := nearest(name, k.beside); near != "" {
+	if near := spelling.Nearest(name, k.beside); near != "" {
 		return fmt.Sprintf("did you mean %s instead of %s?", near, shorten(k.name))
 	}
 	return ""
-}
-
-// nearest returns the candidate with the fewest edits from a word, if they are few enough to be a slip.
-func nearest(word string, candidates []string) string {
-	if len(word) > maxUnknownKey {
-		return ""
-	}
-	best, fewest := "", 1+max(1, len(word)/3)
-	for _, c := range candidates {
-		if n := edits(word, c); n < fewest {
-			best, fewest = c, n
-		}
-	}
-	return best
-}
-
-// edits is the number of bytes to add, to remove or to change that makes b of a.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

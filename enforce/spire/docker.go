@@ -155,6 +155,7 @@ func openPodman(c workload.PodmanConfig, before *kept[*workload.Podman]) (*kept[
 type containers interface {
 	Running(ctx context.Context, id string) (workload.RunningContainer, error)
 	RunningImage(ctx context.Context, id string) (workload.RunningImage, error)
+	Forget(id string)
 }
 
 var _ containers = (*workload.Docker)(nil)
@@ -199,7 +200,7 @@ func (d *dockerState) Attest(ctx context.Context, pid int32) ([]string, error) {
 	if err != nil || from == nil {
 		return nil, err
 	}
-	values, err := d.selectors(ctx, from, place.ContainerID)
+	values, err := d.selectors(ctx, from, place)
 	if err != nil || len(values) == 0 {
 		return nil, err
 	}
@@ -250,10 +251,10 @@ func (d *dockerState) engine(place workload.Place) (containers, error) {
 }
 
 // selectors returns the values of what an engine says of a container, and of the proofs of its image.
-func (d *dockerState) selectors(ctx context.Context, from containers, id string) ([]string, error) {
-	container, err := from.Running(ctx, id)
+func (d *dockerState) selectors(ctx context.Context, from containers, place workload.Place) ([]string, error) {
+	container, err := d.container(ctx, from, place)
 	if errors.Is(err, workload.ErrAbsent) {
-		d.plugin.Log().Debug("No such container", "container_id", id)
+		d.plugin.Log().Debug("No such container", "container_id", place.ContainerID)
 		return nil, nil
 	}
 	if err != nil {

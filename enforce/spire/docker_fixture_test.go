@@ -44,6 +44,13 @@ func (p *processes) set(pid int32, started uint64, cgroups string) {
 	p.files[folder+"cgroup"] = &fstest.MapFile{Data: []byte(cgroups)}
 }
 
+// setOwn says in which cgroups the attestor runs.
+func (p *processes) setOwn(cgroups string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.files["proc/self/cgroup"] = &fstest.MapFile{Data: []byte(cgroups)}
+}
+
 // end takes a process away.
 func (p *processes) end(pid int32) {
 	p.mu.Lock()

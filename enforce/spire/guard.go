@@ -25,11 +25,14 @@ func (p *Plugin) Log() *slog.Logger { return p.log }
 // Go starts a goroutine. It is the only one that does, in this package and for what it uses: a panic is logged and counted, and ends fn
 // alone. Name says in the log what fn does. Who waits for fn has to be told by a deferred call.
 func (p *Plugin) Go(name string, fn func()) {
-	go func() { _ = p.guard(name, fn) }() // guard has logged it
+	start(func() { _ = p.Guard(name, fn) }) // Guard has logged it
 }
 
-// guard calls fn. A panic is a bug, which is logged and counted.
-func (p *Plugin) guard(name string, fn func()) error {
+// start starts a goroutine of something that does not panic.
+func start(fn func()) { go fn() }
+
+// Guard calls fn. A panic is a bug, which is logged and counted, and is the only error. Name says in the log what fn does.
+func (p *Plugin) Guard(name string, fn func()) error {
 	caught := enforce.Guard(fn)
 	if caught == nil {
 		return nil
@@ -41,7 +44,7 @@ func (p *Plugin) guard(name string, fn func()) error {
 
 // unary answers a call whose handler panics.
 func (p *Plugin) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
-	bug := p.guard(info.FullMethod, func() { answer, err = handler(ctx, req) })
+	bug := p.Guard(info.FullMethod, func() { answer, err = handler(ctx, req) })
 	if bug != nil {
 		return nil, bug
 	}
@@ -50,7 +53,7 @@ func (p *Plugin) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 
 // stream ends a stream whose handler panics.
 func (p *Plugin) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	bug := p.guard(info.FullMethod, func() { err = handler(server, stream) })
+	bug := p.Guard(info.FullMethod, func() { err = handler(server, stream) })
 	if bug != nil {
 		return bug
 	}

@@ -27,6 +27,9 @@ func (k *kubernetesState) process(ctx context.Context, pid int32, may func(conte
 	if err != nil || at.pod == nil {
 		return nil, err
 	}
+	if err := k.owned(ctx, place); err != nil {
+		return nil, err
+	}
 	if may != nil {
 		if err := may(ctx, at.pod); err != nil {
 			return nil, err
@@ -40,6 +43,20 @@ func (k *kubernetesState) process(ctx context.Context, pid int32, may func(conte
 		return nil, err
 	}
 	return values, nil
+}
+
+// owned makes sure that the cgroup which named a pod's container lies where the kubelet makes some, and not in what a user, another container or a
+// virtual machine was given, where anybody calls cgroups as they like.
+func (k *kubernetesState) owned(ctx context.Context, place workload.Place) error {
+	realm, err := k.locator.Realm(ctx, place)
+	switch {
+	case err != nil:
+		return locating(ctx, err)
+	case realm != "":
+		text := fmt.Sprintf("container %q is a pod's, but the cgroup of the process lies in %q, which is no kubelet's", place.ContainerID, realm)
+		return Refuse(enforce.No, codes.FailedPrecondition, enforce.Plain(text))
+	}
+	return nil
 }
 
 // errNotYet says that a list does not have what is looked for: another one may.

@@ -48,8 +48,6 @@ func (k *kubernetesState) namespaceLabels(ctx context.Context, pod *workload.Pod
 	case err != nil:
 		text := fmt.Sprintf("unable to get namespace labels for %q: %v", pod.Namespace, err)
 		return nil, Refuse(enforce.CannotTell, codes.Internal, enforce.Plain(text))
-	case labels == nil:
-		labels = map[string]string{} // there are none
 	}
 	return labels, nil
 }

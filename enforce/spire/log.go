@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -30,12 +29,6 @@ const timestamps = "2006-01-02T15:04:05.000000Z07:00"
 // place of os.Stderr. Everything from debug on is written: the agent chooses. Environments and credentials are no values for a log.
 func NewLog(stderr io.Writer) *slog.Logger {
 	return slog.New(&logHandler{lines: &lines{out: stderr}})
-}
-
-// lines writes whole lines, one at a time.
-type lines struct {
-	mu  sync.Mutex
-	out io.Writer
 }
 
 type logHandler struct {
@@ -68,10 +61,8 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		line = appendAttr(line, h.group, a)
 		return true
 	})
-	h.lines.mu.Lock()
-	defer h.lines.mu.Unlock()
-	_, err := h.lines.out.Write(append(line, '}', '\n'))
-	return err
+	h.lines.write(append(line, '}', '\n'))
+	return nil
 }
 
 // WithAttrs implements slog.Handler.

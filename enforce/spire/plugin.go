@@ -14,9 +14,6 @@ import (
 
 // Deadlines. The agent sets none of its own, and asks no second time.
 const (
-	ProcTimeout     = time.Second      // to read what /proc tells of a process
-	DockerTimeout   = 5 * time.Second  // for one call of a Docker Engine
-	KubeletTimeout  = 10 * time.Second // for one list of pods
 	EvidenceTimeout = 20 * time.Second // to find evidence, and to decide
 	CallTimeout     = 30 * time.Second // for a whole call, unless its State asks for more
 )

@@ -80,6 +80,9 @@ func (p *probe) Make(settings any, trustDomain string, previous spire.State) (sp
 		return nil, errors.New("cannot be made")
 	case strings.Contains(version, "panic-make"):
 		panic("make")
+	case strings.Contains(version, "hang-make"):
+		p.hangs <- struct{}{}
+		<-p.released
 	case strings.Contains(version, "no-state"):
 		return nil, nil
 	}

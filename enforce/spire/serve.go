@@ -6,6 +6,8 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"os/signal"
+	"syscall"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -26,6 +28,7 @@ var errNotServed = errors.New("the plugin cannot listen for its agent; it needs 
 func Serve(ctx context.Context, c Config) error {
 	s := NewServer(c)
 	defer s.Close()
+	signal.Ignore(syscall.SIGPIPE) // which would end a plugin whose agent has closed its stderr
 	quieten(c.Plugin.log)
 	made, ended := false, make(chan struct{})
 	defer close(ended)

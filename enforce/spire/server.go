@@ -27,6 +27,8 @@ const (
 	maxCalls   = 8192                  // attestations at once, with those that nobody waits for any more
 	maxLate    = 50 * time.Millisecond // how long an attestation may go on after its time
 	maxEnd     = 2 * time.Second       // to end what is running when nobody calls any more
+
+	configureTimeout = 10 * time.Second // for a configuration: a file that it names may be on a disk that hangs
 )
 
 // callerKey is the metadata key by which the agent's broker says for whom it asks.
@@ -50,7 +52,8 @@ type Server struct {
 	plugin    *Plugin
 	attestor  Attestor
 	current   current
-	configure sync.Mutex
+	configure chan struct{} // held by whoever makes a state of a configuration
+	patience  time.Duration // for a configuration
 	calls     atomic.Int64
 
 	dial    dialer
@@ -65,7 +68,7 @@ func NewServer(c Config) *Server {
 	if c.Plugin == nil || c.Attestor == nil {
 		panic("spire: a server needs a plugin and an attestor")
 	}
-	s := &Server{plugin: c.Plugin, attestor: c.Attestor, current: current{plugin: c.Plugin}}
+	s := &Server{plugin: c.Plugin, attestor: c.Attestor, current: current{plugin: c.Plugin}, configure: make(chan struct{}, 1), patience: configureTimeout}
 	s.ended, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -126,10 +129,74 @@ func (s *Server) Deinit(context.Context, *initv1.DeinitRequest) (*initv1.DeinitR
 	return &initv1.DeinitResponse{}, nil
 }
 
-// Configure puts a configuration into force, or leaves the one before where it is.
-func (s *Server) Configure(_ context.Context, r *configv1.ConfigureRequest) (*configv1.ConfigureResponse, error) {
-	s.configure.Lock()
-	defer s.configure.Unlock()
+// Configure puts a configuration into force, or leaves the one before where it is. It ends in time, whatever the files are that the
+// configuration names: what is made of them too late is never in force.
+func (s *Server) Configure(ctx context.Context, r *configv1.ConfigureRequest) (*configv1.ConfigureResponse, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.patience, fmt.Errorf("the files that the configuration names could not be read within %v", s.patience))
+	defer cancel()
+	select {
+	case s.configure <- struct{}{}:
+	case <-ctx.Done():
+		return nil, s.late(errors.New("another configuration is still being read"))
+	}
+	outcome := make(chan error, 1) // nobody may wait for it any more
+	var asked asking
+	s.plugin.Go("configuration", func() {
+		err := errBug // unless the end is reached
+		defer func() {
+			<-s.configure
+			outcome <- err
+		}()
+		if bug := s.plugin.Guard("configuration", func() { err = s.use(&asked, r) }); bug != nil {
+			err = bug
+		}
+	})
+	select {
+	case err := <-outcome:
+		return inForce(err)
+	case <-ctx.Done():
+	}
+	if asked.leave() {
+		return nil, s.late(context.Cause(ctx))
+	}
+	return inForce(<-outcome) // it has come into force meanwhile
+}
+
+func inForce(err error) (*configv1.ConfigureResponse, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &configv1.ConfigureResponse{}, nil
+}
+
+// asking is a configuration for which somebody waits, until it is in force.
+type asking struct {
+	mu         sync.Mutex
+	left, over bool
+}
+
+// leave reports whether the configuration is not in force, and never will be.
+func (a *asking) leave() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.left = !a.over
+	return a.left
+}
+
+// end puts the configuration into force, if somebody still waits for it. It reports whether it did.
+func (a *asking) end(use func()) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.left {
+		return false
+	}
+	use()
+	a.over = true
+	return true
+}
+
+// use puts a configuration into force, if somebody still waits for it.
+func (s *Server) use(asked *asking, r *configv1.ConfigureRequest) error {
 	settings, trustDomain, notes := s.read(r.GetCoreConfiguration(), r.GetHclConfiguration())
 	var problem string
 	for _, n := range notes {
@@ -143,7 +210,7 @@ func (s *Server) Configure(_ context.Context, r *configv1.ConfigureRequest) (*co
 		}
 	}
 	if problem != "" {
-		return nil, s.refused(problem)
+		return s.refused(codes.InvalidArgument, problem)
 	}
 	var previous State
 	if h := s.current.held.Load(); h != nil { // in force until the end of this call
@@ -151,22 +218,30 @@ func (s *Server) Configure(_ context.Context, r *configv1.ConfigureRequest) (*co
 	}
 	made, err := s.attestor.Make(settings, trustDomain, previous)
 	if err != nil {
-		return nil, s.refused(err.Error())
+		return s.refused(codes.InvalidArgument, err.Error())
 	}
 	if made == nil {
 		panic("spire: an attestor made nothing of its settings")
 	}
-	s.current.replace(made)
+	if s.ended.Err() != nil || !asked.end(func() { s.current.replace(made) }) {
+		made.Close() // whoever asked was told that it is not in force
+		return errNotConfigured
+	}
 	s.plugin.Count("configurations", "outcome", "in force")
 	s.plugin.log.Info("configured", "attestor", s.attestor.Name(), "trust_domain", trustDomain)
-	return &configv1.ConfigureResponse{}, nil
+	return nil
+}
+
+// late is the answer where nobody can tell yet whether a configuration can be used.
+func (s *Server) late(err error) error {
+	return s.refused(codes.Unavailable, tryAgain+err.Error())
 }
 
 // refused is the answer to a configuration that does not come into force.
-func (s *Server) refused(problem string) error {
+func (s *Server) refused(code codes.Code, problem string) error {
 	s.plugin.Count("configurations", "outcome", "refused")
 	s.plugin.log.Error("configuration refused; what was in force before stays", "attestor", s.attestor.Name(), "error", problem)
-	return status.Error(codes.InvalidArgument, problem)
+	return status.Error(code, problem)
 }
 
 // Validate says what is to be said about a configuration.
@@ -264,7 +339,7 @@ func (s *Server) ask(ctx context.Context, ask func(context.Context, State) ([]st
 			s.current.giveBack(h)
 			answers <- a
 		}()
-		_ = s.plugin.guard("attestation", func() { // a is what comes of a bug
+		_ = s.plugin.Guard("attestation", func() { // a is what comes of a bug
 			values, err := ask(ctx, h.state)
 			a = answer{values: values, err: err}
 		})

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
-	"github.com/assay-dev/assay/image"
 )
 
 // Point is the name of this enforcement point, as policies know it.
@@ -135,7 +135,7 @@ type miss struct {
 func (d *demanded) missed(s *Subject, reference string, v *engine.Verdict) *miss {
 	m := &miss{reference: reference, meaning: enforce.Of(v)}
 	switch {
-	case v.Allowed && v.Outcome == engine.Allowed && v.Child && !contains(s.Content, v.Digest):
+	case v.Allowed && v.Outcome == engine.Allowed && v.Child && !slices.Contains(s.Content, v.Digest):
 		m.meaning = enforce.No
 		m.reason = fmt.Sprintf("only %s is vouched for, which is a part of it, and nothing says that it is the one that runs", v.Digest)
 	case v.Allowed && v.Outcome == engine.Allowed && d.Sigstore != nil && len(proved(&v.Decision, v, SignatureAuthority)) == 0:
@@ -178,7 +178,10 @@ func (d *demanded) count(m enforce.Meaning, labels ...string) {
 
 // reason puts the words of a verdict into those that are known of each demand.
 func (d *demanded) reason(reference string, v *engine.Verdict) string {
-	if d.Sigstore == nil || v.Outcome == engine.Bug {
+	switch {
+	case errors.Is(v.Err(), engine.ErrNamespaceLabels) && d.Kind == "k8s":
+		return v.Reason + "; enable_namespace_labels = true asks the API server for them"
+	case d.Sigstore == nil || v.Outcome == engine.Bug:
 		return v.Reason
 	}
 	for _, a := range v.Authorities {
@@ -278,15 +281,6 @@ func (d *demanded) words(s *Subject, reason string) string {
 }
 
 const noDigests = "no repo digest found for image "
-
-func contains(all []image.Digest, d image.Digest) bool {
-	for _, one := range all {
-		if one == d {
-			return true
-		}
-	}
-	return false
-}
 
 // encoded writes bytes as selectors have them.
 func encoded(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

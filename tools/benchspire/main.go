@@ -1,5 +1,6 @@
 // Command benchspire measures attestations as a SPIRE agent meets them: it starts `assay spire docker` as a plugin, with a Docker engine whose
 // containers run, and asks about their processes over the plugin's own socket. Cold is the first question about a container, warm every other.
+// Then it does so with `assay spire k8s`, and a kubelet of its own that lists the same containers as pods.
 //
 // It starts an engine of its own, with all its state in a temporary folder. It needs root and dockerd, and has to be built without cgo,
 // because it is also what runs in the containers.
@@ -73,16 +74,35 @@ func run(o options) error {
 		return err
 	}
 	defer e.kill()
-	h, err := spiretest.Start(context.Background(), []string{o.assay, "spire", "docker"}, spiretest.Options{})
+	if err := o.docker(e); err != nil {
+		return err
+	}
+	return o.kubernetes(e)
+}
+
+// attestor is a plugin, and what the selector of a container's label begins with.
+type attestor struct {
+	*spiretest.Host
+	label string
+}
+
+func (o options) start(name, label string) (attestor, error) {
+	h, err := spiretest.Start(context.Background(), []string{o.assay, "spire", name}, spiretest.Options{})
+	return attestor{h, label + "number:"}, err
+}
+
+func head(name string, e *engine) {
+	fmt.Printf("\n%s: attestations over the plugin's socket, %d containers\n\n%-34s %10s %10s %10s\n", name, len(e.running), "", "p50", "p99", "target")
+}
+
+// docker measures the attestor docker, which asks the engine.
+func (o options) docker(e *engine) error {
+	h, err := o.start("docker", "label:")
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	return measure(o, e, h)
-}
-
-func measure(o options, e *engine, h *spiretest.Host) error {
-	fmt.Printf("attestations over the plugin's socket, %d containers\n\n%-34s %10s %10s %10s\n", len(e.running), "", "p50", "p99", "target")
+	head("docker", e)
 	var cold []time.Duration
 	for round := range o.rounds {
 		// Another version of the API is another client, which knows nothing.
@@ -99,6 +119,45 @@ func measure(o options, e *engine, h *spiretest.Host) error {
 		}
 	}
 	show("cold", cold, wantedCold, 0)
+	if err := o.known(e, h); err != nil {
+		return err
+	}
+	return e.count(o, h)
+}
+
+// kubernetes measures the attestor k8s, which asks a kubelet for all pods, again and again. Cold is the first question of a client, which waits
+// for a list.
+func (o options) kubernetes(e *engine) error {
+	k, err := startKubelet(e.running)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	h, err := o.start("k8s", "pod-label:")
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	head("k8s", e)
+	var cold []time.Duration
+	for round := range o.rounds * 5 {
+		// Another time between the looks at files is another client, which has no list.
+		configuration := fmt.Sprintf("kubelet_read_only_port = %d\nreload_interval = \"%ds\"", k.port, 60+round%2)
+		if err := h.Configure(context.Background(), "example.org", configuration); err != nil {
+			return err
+		}
+		took, err := attest(h, e.running[round%len(e.running)])
+		if err != nil {
+			return err
+		}
+		cold = append(cold, took)
+	}
+	show(fmt.Sprintf("cold, with a list of %d pods", max(nodePods, len(e.running))), cold, 0, 0)
+	return o.known(e, h)
+}
+
+// known measures attestations of containers that the plugin knows.
+func (o options) known(e *engine, h attestor) error {
 	warm, err := many(o.warm, 1, e.running, h)
 	if err != nil {
 		return err
@@ -112,11 +171,11 @@ func measure(o options, e *engine, h *spiretest.Host) error {
 	elapsed := time.Since(start)
 	show(fmt.Sprintf("warm, %d callers at once", o.callers), crowd, 0, 0)
 	fmt.Printf("\n%d attestations a second by %d callers\n", int(float64(len(crowd))/elapsed.Seconds()), o.callers)
-	return e.count(o, h)
+	return nil
 }
 
 // count tells how many inspections it takes to attest all containers, many times at once, by a plugin that knows none of them.
-func (e *engine) count(o options, h *spiretest.Host) error {
+func (e *engine) count(o options, h attestor) error {
 	counting, err := startCounter(e)
 	if err != nil {
 		return err
@@ -136,21 +195,21 @@ func (e *engine) count(o options, h *spiretest.Host) error {
 }
 
 // attest asks once, and makes sure that the answer is about the container.
-func attest(h *spiretest.Host, c container) (time.Duration, error) {
+func attest(h attestor, c container) (time.Duration, error) {
 	start := time.Now()
 	values, err := h.Attest(context.Background(), c.pid)
 	took := time.Since(start)
 	if err != nil {
 		return 0, err
 	}
-	if want := "label:number:" + c.number; !slices.Contains(values, want) {
+	if want := h.label + c.number; !slices.Contains(values, want) {
 		return 0, fmt.Errorf("process %d: got %q, want among them %s", c.pid, values, want)
 	}
 	return took, nil
 }
 
 // many makes n attestations by some callers at once.
-func many(n, callers int, of []container, h *spiretest.Host) ([]time.Duration, error) {
+func many(n, callers int, of []container, h attestor) ([]time.Duration, error) {
 	took, failed := make([]time.Duration, n), make([]error, callers)
 	var all sync.WaitGroup
 	for caller := range callers {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/assay-dev/assay/spelling"
 	"github.com/assay-dev/assay/trust/sigstore/statement"
 )
 
@@ -94,7 +95,7 @@ func nearestType(s string) string {
 	plain := func(s string) string { return strings.Map(letterOrDigit, strings.ToLower(s)) }
 	best, fewest := "", min(mostSlips, len(s)/3)+1
 	for _, name := range names {
-		if n := slips(plain(clip(s)), name); n < fewest {
+		if n := spelling.Slips(plain(clip(s)), name); n < fewest {
 			best, fewest = name, n
 		}
 	}
@@ -109,25 +110,4 @@ func letterOrDigit(r rune) rune {
 		return r
 	}
 	return -1
-}
-
-// slips is how many bytes of a must be added, removed or changed to make it b.
-func slips(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := corner
-			if a[i] != b[j] {
-				change++
-			}
-			corner = row[j+1]
-			row[j+1] = min(change, corner+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,12 +1,9 @@
 package memory
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -16,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/assay-dev/assay/enforce/docker"
 	"github.com/assay-dev/assay/atomicfile"
+	"github.com/assay-dev/assay/enforce/docker"
 	"github.com/assay-dev/assay/image"
 )
 
@@ -126,10 +123,7 @@ func (b *Builders) change(ctx context.Context, edit func(map[image.Digest]built)
 	known := b.load()
 	edit(known)
 	list := latest(known)
-	content, err := json.Marshal(builtDocument{Version: version, Built: list})
-	if err == nil && len(content) > MaxFile {
-		err = fmt.Errorf("%d bytes, at most %d can be kept", len(content), MaxFile)
-	}
+	content, err := encodeFile(builtDocument{Version: version, Built: list})
 	if err != nil {
 		return err
 	}
@@ -160,14 +154,9 @@ func latest(known map[image.Digest]built) []built {
 
 // decodeBuilt reads a document. Whatever in it Assay would not have written makes all of it unusable.
 func decodeBuilt(content []byte) (map[image.Digest]built, error) {
-	in := json.NewDecoder(bytes.NewReader(content))
-	in.DisallowUnknownFields()
 	var d builtDocument
-	if err := in.Decode(&d); err != nil {
-		return nil, errors.New("is no JSON of Assay's")
-	}
-	if _, err := in.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something stands behind it")
+	if err := decodeFile(content, &d); err != nil {
+		return nil, err
 	}
 	switch {
 	case d.Version != version:

@@ -27,23 +27,36 @@ type document struct {
 
 func encode(d document) ([]byte, error) {
 	d.Version = version
-	content, err := json.Marshal(d)
+	return encodeFile(d)
+}
+
+// encodeFile writes a file of the folder, unless it would be too long to be read.
+func encodeFile(document any) ([]byte, error) {
+	content, err := json.Marshal(document)
 	if err == nil && len(content) > MaxFile {
 		err = fmt.Errorf("%d bytes, at most %d can be kept", len(content), MaxFile)
 	}
 	return content, err
 }
 
-// decode reads a document. Whatever in it Assay would not have written makes all of it unusable: nobody knows what happened to the rest.
-func decode(content []byte) (document, error) {
+// decodeFile reads a file of the folder, which has nothing in it that into has not.
+func decodeFile(content []byte, into any) error {
 	in := json.NewDecoder(bytes.NewReader(content))
 	in.DisallowUnknownFields()
-	var d document
-	if err := in.Decode(&d); err != nil {
-		return document{}, errors.New("is no JSON of Assay's")
+	if err := in.Decode(into); err != nil {
+		return errors.New("is no JSON of Assay's")
 	}
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
-		return document{}, errors.New("something stands behind it")
+		return errors.New("something stands behind it")
+	}
+	return nil
+}
+
+// decode reads a document. Whatever in it Assay would not have written makes all of it unusable: nobody knows what happened to the rest.
+func decode(content []byte) (document, error) {
+	var d document
+	if err := decodeFile(content, &d); err != nil {
+		return document{}, err
 	}
 	switch {
 	case d.Version != version:

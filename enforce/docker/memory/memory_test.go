@@ -192,6 +192,53 @@ func TestT19_AClockThatIsSetBack(t *testing.T) {
 	p.want("what was decided later", other, false)
 }
 
+// A clock that goes back by little, again and again, does not bring back what has ended.
+func TestT19_AClockThatCreepsBack(t *testing.T) {
+	p := newPlace(t)
+	d := decided(1) // for an hour
+	p.keep(d)
+	for after := time.Hour; after > 50*time.Minute; after -= 30 * time.Second {
+		p.at(after)
+		p.want("after "+after.String(), d, false)
+	}
+}
+
+// Whoever asked may have left: what is denied is forgotten, and nothing else.
+func TestT21_ForgetThoughNobodyWaits(t *testing.T) {
+	p := newPlace(t)
+	p.keep(decided(1))
+	p.keep(decided(2))
+	left, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Forget(left, decided(1)); err != nil {
+		t.Error(err)
+	}
+	p.restart()
+	p.want("what is denied", decided(1), false)
+	p.want("the other", decided(2), true)
+}
+
+// A file with more entries than are kept is not Assay's.
+func TestT47_AFileOfTooMany(t *testing.T) {
+	p := newPlace(t)
+	p.keep(decided(0))
+	entry := func(i int) string {
+		return fmt.Sprintf(`{"name":"registry.example/app:%d","content":"%s","basis":"basis","decided":"2026-11-01T12:00:00Z"}`, i, decided(i).Content)
+	}
+	for count, want := range map[int]bool{memory.MaxEntries: true, memory.MaxEntries + 1: false} {
+		entries := make([]string, count)
+		for i := range entries {
+			entries[i] = entry(i)
+		}
+		content := `{"version":1,"seen":"2026-11-01T12:00:00Z","entries":[` + strings.Join(entries, ",") + `]}`
+		if err := os.WriteFile(p.file(), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.restart()
+		p.want(fmt.Sprint(count), decided(count-1), want)
+	}
+}
+
 // A file whose entries are of a time that it had not seen yet was not written by Assay so; they do not count before their time.
 func TestT19_DecidedInTheFuture(t *testing.T) {
 	p := newPlace(t)
