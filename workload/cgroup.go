@@ -8,9 +8,8 @@ import (
 
 // Cgroup is one entry of /proc/<pid>/cgroup.
 type Cgroup struct {
-	Hierarchy   string // "0" for the second version
-	Controllers string
-	Path        string // from the agent's own cgroup namespace, so that it may begin with /..
+	Hierarchy string // "0" for the second version
+	Path      string // from the agent's own cgroup namespace, so that it may begin with /..
 }
 
 // parseCgroups reads /proc/<pid>/cgroup.
@@ -22,7 +21,7 @@ func parseCgroups(content string) ([]Cgroup, error) {
 		if len(fields) != 3 {
 			return nil, fmt.Errorf("invalid cgroup entry, contains %d colon separated fields but expected at least 3: %q", len(fields), line)
 		}
-		all = append(all, Cgroup{Hierarchy: fields[0], Controllers: fields[1], Path: fields[2]})
+		all = append(all, Cgroup{Hierarchy: fields[0], Path: fields[2]})
 	}
 	return all, nil
 }

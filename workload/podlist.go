@@ -17,8 +17,6 @@ type PodList struct {
 // Pod is a pod as a kubelet or an API server reports it.
 type Pod struct {
 	UID, Name, Namespace, Node, ServiceAccount string
-	// Phase is "Pending", "Running", "Succeeded", "Failed" or "Unknown".
-	Phase string
 
 	Labels                      map[string]string
 	Owners                      []Owner

@@ -226,7 +226,7 @@ func (d *podDecoder) build() *Pod {
 	text := func(s span) string { return all[s.from:s.to] }
 	p := &Pod{
 		UID: text(r.uid), Name: text(r.name), Namespace: text(r.namespace), Node: text(r.node), ServiceAccount: text(r.account),
-		Phase: text(r.phase), version: text(r.version), Flaw: d.flaw,
+		version: text(r.version), Flaw: d.flaw,
 	}
 	if len(r.labels) > 0 {
 		p.Labels = make(map[string]string, len(r.labels))

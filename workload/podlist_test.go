@@ -37,7 +37,7 @@ func TestPodListFields(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Pod{
-		UID: "u", Name: "p", Namespace: "ns", Node: "n", ServiceAccount: "sa", Phase: "Running",
+		UID: "u", Name: "p", Namespace: "ns", Node: "n", ServiceAccount: "sa",
 		Labels:     map[string]string{"a": "1", "bé😀": "\"\\/\b\f\n\r\t"},
 		Owners:     []Owner{{Kind: "Node", Name: "n", UID: "nu"}, {}},
 		Containers: []ContainerStatus{{Name: "c", ContainerID: "containerd://1", Image: "i", ImageID: "d", Running: true}},
