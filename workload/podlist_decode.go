@@ -9,12 +9,12 @@ import (
 
 // Limits of what is kept of a list of pods.
 const (
-	maxPodKept     = 1 << 20  // bytes of one pod; one with more cannot be used
-	maxPodListKept = 64 << 20 // bytes of all pods of a list; one with more is refused
-	maxMalformed   = 8        // container IDs without a runtime that are reported
-	maxPodKey      = 64       // bytes of a key that could count
-	podEntryCost   = 128      // bytes that an entry of a pod costs beside its texts, about
-	podCost        = 512      // the same for a pod
+	maxPodKept     = 256 << 10 // bytes of one pod; one with more cannot be used. 250 such pods still fit a list
+	maxPodListKept = 64 << 20  // bytes of all pods of a list; one with more is refused
+	maxMalformed   = 8         // container IDs without a runtime that are reported
+	maxPodKey      = 64        // bytes of a key that could count
+	podEntryCost   = 128       // bytes that an entry of a pod costs beside its texts, about
+	podCost        = 512       // the same for a pod
 )
 
 var (

@@ -483,3 +483,28 @@ func comparePods(t *testing.T, content []byte, l *PodList) {
 		}
 	}
 }
+
+// However many labels one tenant's pods have, the list of a node with 250 of them is read, and the pods of others are as they are.
+func TestT47_PodsOfOneTenant(t *testing.T) {
+	var labels strings.Builder
+	for i := range 8_000 {
+		fmt.Fprintf(&labels, `,"%0100d":"%063d"`, i, i) // more than an API server stores of one object
+	}
+	list := strings.NewReader(`{"items":[`)
+	readers := []io.Reader{list}
+	for i := range 250 {
+		readers = append(readers, strings.NewReader(fmt.Sprintf(`{"metadata":{"uid":"tenant-%d","labels":{"a":"b"`, i)), strings.NewReader(labels.String()), strings.NewReader(`}}},`))
+	}
+	readers = append(readers, strings.NewReader(`{"metadata":{"uid":"mine","name":"mine"}}]}`))
+	l, _, err := decodePods(io.MultiReader(readers...), decodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, found := l.ByUID("mine")
+	if !found || p.Flaw != nil || p.Name != "mine" {
+		t.Errorf("got %+v", p)
+	}
+	if p, found := l.ByUID("tenant-7"); !found || p.Flaw == nil {
+		t.Errorf("a pod that is too long can be used: %v", found)
+	}
+}

@@ -30,6 +30,9 @@ func (k *kubernetesState) process(ctx context.Context, pid int32, may func(conte
 	if err := k.owned(ctx, place); err != nil {
 		return nil, err
 	}
+	if place.ForeignManager() { // by what nobody could forge
+		k.node.foreign.Store(true)
+	}
 	if may != nil {
 		if err := may(ctx, at.pod); err != nil {
 			return nil, err
@@ -150,9 +153,6 @@ func (k *kubernetesState) use(at found, place workload.Place) (found, error) {
 		return found{}, Refuse(enforce.CannotTell, codes.Unavailable, undecodable(at.pod).Error())
 	case k.verifier != nil && at.container.ImageID == "":
 		return found{}, errNotYet
-	}
-	if place.ForeignManager() {
-		k.node.foreign.Store(true)
 	}
 	return at, nil
 }

@@ -116,3 +116,19 @@ func TestT52_PodsInTheNameOfAnother(t *testing.T) {
 		})
 	}
 }
+
+// A cgroup that only looks like one of a pod's beside the kubelet says nothing about where the node has its pods: containers of others are told from
+// them as before, after one list.
+func TestT52_AForgedCgroupTeachesNothing(t *testing.T) {
+	p := &processes{}
+	p.set(7, 5, "0::/user.slice/user-7.slice/user@7.service/docker-"+idC+".scope\n")
+	p.set(8, 6, "0::/docker/"+strings.Repeat("d", 64)+"\n")
+	n := startNode(t, onePod(uid1, "victim", idC))
+	s := configured(t, kubernetes(p, nil, nil), n.hcl(""))
+	if got, err := s.Attest(t.Context(), 7); len(got) > 0 || status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := s.Attest(t.Context(), 8); len(got) > 0 || err != nil {
+		t.Errorf("a container of Docker: got %q, %s", got, says(err))
+	}
+}
