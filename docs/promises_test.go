@@ -97,19 +97,21 @@ func TestStatementsAreNamed(t *testing.T) {
 	}
 }
 
-// So are the statements on the protocol of plugins of a SPIRE agent.
-func TestPluginStatementsAreNamed(t *testing.T) {
+// So are the statements on the protocol of plugins of a SPIRE agent, on its two attestors, and on authorization plugins of a Docker engine.
+func TestStatementsOfPointsAreNamed(t *testing.T) {
 	named := map[string]bool{}
-	number := regexp.MustCompile(`PLUGIN-?(\d+)`)
+	number := regexp.MustCompile(`(PLUGIN|DOCKER|K8S|AUTHZ)-?(\d+)`)
 	wanted := func(name string) bool { return strings.HasSuffix(name, "_test.go") || path.Ext(name) == ".txtar" }
 	walk(t, wanted, func(_ string, content []byte) {
 		for _, m := range number.FindAllSubmatch(content, -1) {
-			named[string(m[1])] = true
+			named[string(m[1])+"-"+string(m[2])] = true
 		}
 	})
-	for n := 1; n <= 15; n++ {
-		if !named[fmt.Sprint(n)] {
-			t.Errorf("PLUGIN-%d is named by no test and no story", n)
+	for system, last := range map[string]int{"PLUGIN": 15, "DOCKER": 20, "K8S": 20, "AUTHZ": 39} {
+		for n := 1; n <= last; n++ {
+			if statement := fmt.Sprintf("%s-%d", system, n); !named[statement] {
+				t.Errorf("%s is named by no test and no story", statement)
+			}
 		}
 	}
 }

@@ -34,6 +34,7 @@ const (
 // churn is an engine with containers that come and go, each with a number of its own as a label.
 type churn struct {
 	containers
+	agent *spiretest.Host
 	last  atomic.Int64
 	ended atomic.Int64
 	lanes [churnLanes]atomic.Pointer[churned] // that runs; nil: none does now
@@ -65,6 +66,7 @@ func TestT52_ContainersOfAnEngineComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
+	c.agent = h
 	configure := func(round int64) {
 		hcl := fmt.Sprintf("docker_socket_path = %q\ndocker_version = %q", c.socket, []string{"1.40", "1.41"}[round%2])
 		if err := h.Configure(t.Context(), agentTrustDomain, hcl); err != nil {
@@ -153,6 +155,9 @@ func (c *churn) replace(lane int) {
 		}
 		c.ended.Add(1)
 		c.lanes[lane].Store(nil)
+		if got, err := c.agent.Attest(c.t.Context(), old.pid); err == nil && slices.Contains(got, old.label) {
+			c.t.Errorf("process %d has ended with %s: got %q", old.pid, old.label, got)
+		}
 	}
 	number := fmt.Sprint(c.last.Add(1))
 	next := &churned{label: "label:number:" + number}

@@ -21,7 +21,7 @@ const Cookie = "WorkloadAttestor"
 var handshake = plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: Cookie, MagicCookieValue: Cookie}
 
 // errNotServed says that no call could ever have come.
-var errNotServed = errors.New("the plugin cannot listen for its agent; it needs a folder for its socket that it can write to: $TMPDIR, or /tmp")
+var errNotServed = errors.New("the plugin cannot listen for its agent; it needs a folder for its socket that it can write to, with a path of at most 80 bytes: $TMPDIR, or /tmp")
 
 // Serve serves a plugin until the agent ends it, or ctx ends. The environment must have the cookie. It takes over the process: os.Stdout and
 // os.Stderr become files of which the agent reads nothing, interrupts are ignored, and what libraries print is logged at debug.
