@@ -25,22 +25,24 @@ type question struct {
 	ctx    context.Context // parent with the deadline; nil until something must be fetched
 	cancel context.CancelFunc
 
-	made    *made // nil: the image is not known to have been made on the host
-	byTrust bool  // what trust data name for a tag counts: Request.Signed
-	every   bool  // all proofs are wanted: Request.Every
+	made *made // nil: the image is not known to have been made on the host
 
-	resolved  bool // the tag was resolved, or could not be
+	// Side by side, so that they cost a warm question one word.
+	byTrust  bool // what trust data name for a tag counts: Request.Signed
+	every    bool // all proofs are wanted: Request.Every
+	resolved bool // the tag was resolved, or could not be
+	enforced bool // a policy that enforces allows, whatever one that does not says
+	cached   bool
+
 	tagDigest image.Digest
 	tagErr    error
 
 	memory *memo // what was fetched for this question; nil until something must be fetched
 
-	enforced    bool         // a policy that enforces allows, whatever one that does not says
 	vouched     image.Digest // that may run by an allowed verdict, also where its policy only warns or audits; zero: none was asked for
 	basis       string       // as it was before anybody was asked
 	until, ends time.Time    // of what an allowed verdict rests on
 
-	cached             bool
 	resolving, hearing time.Duration
 }
 

@@ -63,6 +63,28 @@ func TestSpireInstall(t *testing.T) {
 			t.Errorf("%s: exit code %d: %s%s", nowhere, r.code, r.stdout, r.stderr)
 		}
 	}
+	// What is wrong, where, and what to do; and never a copy where nobody looks for one.
+	away := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(away, "taken", installedName()), 0o755))
+	t.Chdir(away)
+	for name, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"":        {exitUsage, "FOLDER is empty"},
+		"missing": {exitCannotTell, "missing: no such folder"},
+		"taken":   {exitCannotTell, filepath.Join("taken", installedName()) + ": is a folder"},
+	} {
+		if r := runAssay(t, "", "spire", "install", name); r.code != want.code || r.stdout != "" || !strings.Contains(r.stderr, want.text) {
+			t.Errorf("%q: %+v", name, r)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(away, "*")); err != nil || len(left) != 1 {
+		t.Errorf("%q, %v", left, err)
+	}
+	if r := runAssay(t, "", "__complete", "spire", "install", ""); !strings.Contains(r.stdout, ":16") { // folders
+		t.Errorf("%+v", r)
+	}
 	if r := runAssay(t, "", "spire", "install"); r.code != 64 {
 		t.Errorf("without a folder: exit code %d", r.code)
 	}

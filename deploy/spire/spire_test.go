@@ -5,12 +5,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/hashicorp/hcl"
+	"github.com/hashicorp/hcl/hcl/ast"
+	"github.com/hashicorp/hcl/hcl/printer"
 	"sigs.k8s.io/yaml"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -54,7 +59,11 @@ func TestAgentConfigurations(t *testing.T) {
 		if len(attestors) != 1 || got.Cmd != "/opt/assay/assay" || !slices.Equal(got.Args, []string{"spire", name}) || len(got.Checksum) != 64 {
 			t.Errorf("%s: %+v", file, attestors)
 		}
-		if notes := refused(name, got.Data); len(notes) > 0 {
+		text := ""
+		for key, value := range got.Data {
+			text += fmt.Sprintf("%s = %q\n", key, value)
+		}
+		if notes := refused(name, text); len(notes) > 0 {
 			t.Errorf("%s: the attestor says %q", file, notes)
 		}
 		if got.Data["policy"] != "/etc/assay/policies" {
@@ -90,26 +99,106 @@ func TestDaemonSetRights(t *testing.T) {
 	}
 }
 
-// refused returns what the attestor itself has to say against its configuration.
-func refused(name string, data map[string]string) []string {
+func made(name string) spire.Attestor {
 	shared := spire.New(spire.NewLog(io.Discard))
 	proc := workload.NewProc(fstest.MapFS{})
-	attestor := spire.NewDocker(spire.DockerConfig{Plugin: shared, Proc: proc})
 	if name == "k8s" {
-		attestor = spire.NewKubernetes(spire.KubernetesConfig{Plugin: shared, Proc: proc})
+		return spire.NewKubernetes(spire.KubernetesConfig{Plugin: shared, Proc: proc})
 	}
-	text := ""
-	for key, value := range data {
-		text += fmt.Sprintf("%s = %q\n", key, value)
-	}
+	return spire.NewDocker(spire.DockerConfig{Plugin: shared, Proc: proc})
+}
+
+// refused returns what the attestor itself has to say against its configuration.
+func refused(name, text string) []string {
 	var problems []string
-	_, notes := attestor.Read(text)
+	_, notes := made(name).Read(text)
 	for _, n := range notes {
 		if n.Problem {
 			problems = append(problems, n.Text)
 		}
 	}
 	return problems
+}
+
+// Every piece of an agent's configuration on a page about the point is read by the attestor that it names.
+func TestConfigurationsOnPages(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*/*spire*.md")
+	if err != nil || len(pages) < 5 {
+		t.Fatalf("%q, %v", pages, err)
+	}
+	read := 0
+	for _, page := range pages {
+		for i, block := range blocks(t, page) {
+			name, data := pluginData(t, block)
+			if problems := refused(name, data); len(problems) > 0 {
+				t.Errorf("%s, block %d: %q", page, i+1, problems)
+			}
+			read++
+		}
+	}
+	if read < 5 {
+		t.Errorf("only %d pieces were read", read)
+	}
+}
+
+// The page for those who come from SPIRE's attestors says what the log says: which block stands for one with old keys.
+func TestOldKeysOnPage(t *testing.T) {
+	all := blocks(t, "../../docs/start/from-spire.md")
+	if len(all) != 4 {
+		t.Fatalf("%d blocks", len(all))
+	}
+	_, before := pluginData(t, all[2])
+	_, after := pluginData(t, all[3])
+	attestor := made("k8s")
+	_, notes := attestor.Read(before)
+	for _, n := range notes {
+		_, block, found := strings.Cut(n.Text, "which change the selectors: ")
+		if !found {
+			continue
+		}
+		said, _ := attestor.Read(block)
+		written, _ := attestor.Read(after)
+		if said == nil || !reflect.DeepEqual(said, written) {
+			t.Errorf("the log says %s, the page %s", block, after)
+		}
+		return
+	}
+	t.Errorf("no block is named: %v", notes)
+}
+
+// blocks are the pieces of HCL on a page.
+func blocks(t *testing.T, page string) []string {
+	t.Helper()
+	content, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, match := range hclBlock.FindAllStringSubmatch(string(content), -1) {
+		all = append(all, match[1])
+	}
+	return all
+}
+
+var hclBlock = regexp.MustCompile("(?s)```hcl\n(.*?)```")
+
+// pluginData is the name of an attestor, and its configuration as an agent prints it again.
+func pluginData(t *testing.T, text string) (name, data string) {
+	t.Helper()
+	file, err := hcl.Parse(text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	attestors := file.Node.(*ast.ObjectList).Filter("WorkloadAttestor").Items
+	if len(attestors) != 1 {
+		t.Fatalf("%d attestors: %s", len(attestors), text)
+	}
+	body := attestors[0].Val.(*ast.ObjectType).List.Filter("plugin_data")
+	var out bytes.Buffer
+	if err := printer.Fprint(&out, body.Items[0].Val.(*ast.ObjectType).List); err != nil {
+		t.Fatal(err)
+	}
+	return attestors[0].Keys[0].Token.Value().(string), out.String()
 }
 
 // The program comes into the agent's container by an init container, and can be changed by nobody there. The plugin finds what it needs.

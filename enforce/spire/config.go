@@ -1,6 +1,7 @@
 package spire
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -28,22 +29,22 @@ const (
 //
 // The typing is the decoder's, whose texts operators know: numbers may be quoted, strings may be numbers, repeated blocks and keys are
 // merged, the case of a key means nothing.
-func decode(text string, hidden []string, into any) (unknown []unknownKey, err error) {
+//
+// The schema that it was compared with has the values that are written in the wrong way, too: they make the decoder fail, which does not say
+// of what key.
+func decode(text string, hidden []string, into any) (s schema, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the parser's way to complain about some strings
-			unknown, err = nil, fmt.Errorf("%v", p)
+			err = fmt.Errorf("%v", p)
 		}
 	}()
+	s.hidden = hidden
 	root, err := parse(text)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	s := schema{hidden: hidden}
 	s.block(root.Items, reflect.TypeOf(into).Elem(), nil)
-	if err := hcl.DecodeObject(into, root); err != nil {
-		return nil, err
-	}
-	return s.unknown, nil
+	return s, hcl.DecodeObject(into, root)
 }
 
 // parse returns the items of a configuration in HCL, or in the JSON that stands for it.
@@ -56,6 +57,10 @@ func parse(text string) (*ast.ObjectList, error) {
 	}
 	read := parser.ParseDontErrorOnDuplicateKeys
 	if strings.HasPrefix(strings.TrimLeftFunc(text, unicode.IsSpace), "{") {
+		// The parser takes what was cut off for whole, without what it demanded.
+		if err := json.Unmarshal([]byte(text), new(json.RawMessage)); err != nil {
+			return nil, fmt.Errorf("it begins as JSON does: %w", err)
+		}
 		read = jsonparser.Parse
 	}
 	file, err := read([]byte(text))
@@ -97,8 +102,9 @@ type unknownKey struct {
 
 // schema walks over a configuration beside the type that it is decoded into.
 type schema struct {
-	hidden  []string // keys of the top level that this system does not have
-	unknown []unknownKey
+	hidden     []string // keys of the top level that this system does not have
+	unknown    []unknownKey
+	miswritten []string // what is to be said of values that no field takes
 }
 
 // block goes through the items of a block that a struct stands for.
@@ -121,6 +127,9 @@ func (s *schema) block(items []*ast.ObjectItem, t reflect.Type, within []string)
 func (s *schema) value(item *ast.ObjectItem, labels []*ast.ObjectKey, t reflect.Type, within []string) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if len(labels) == 0 && !written(item.Val, t) {
+		s.miswritten = append(s.miswritten, strings.Join(within, ".")+": has to be "+writing(t))
 	}
 	switch {
 	case t.Kind() == reflect.Struct && len(labels) > 0:
@@ -195,6 +204,9 @@ func (n *notes) problem(format string, args ...any) {
 	*n = append(*n, Note{Text: strings.ToValidUTF8(fmt.Sprintf(format, args...), "�"), Problem: true})
 }
 
+// usual remarks what is said where nothing is unusual.
+func (n *notes) usual(text string) { *n = append(*n, Note{Text: text, Usual: true}) }
+
 func (n *notes) remark(format string, args ...any) {
 	*n = append(*n, Note{Text: strings.ToValidUTF8(fmt.Sprintf(format, args...), "�")})
 }
@@ -206,13 +218,19 @@ func (n notes) wrong() bool {
 
 // decode reads a configuration and says what is wrong with its shape. It reports whether there is anything to go on with.
 func (n *notes) decode(text string, hidden []string, moved map[string]string, into any) bool {
-	unknown, err := decode(text, hidden, into)
+	read, err := decode(text, hidden, into)
 	if err != nil {
 		n.problem("unable to decode configuration: %v", err)
+		for _, hint := range sorted(read.miswritten) {
+			n.remark("%s", hint)
+		}
 		return false
 	}
-	if len(unknown) > 0 {
-		n.problem("%s", unknownText(unknown, moved))
+	if len(read.unknown) > 0 {
+		n.problem("%s", unknownText(read.unknown, moved))
+		for _, hint := range sorted(knownKeys(read.unknown)) {
+			n.remark("%s", hint)
+		}
 	}
 	return true
 }

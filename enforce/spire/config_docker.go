@@ -2,6 +2,7 @@ package spire
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/assay-dev/assay/workload"
 )
@@ -102,6 +103,9 @@ func (b *dockerBlock) settings(goos string, n *notes) *DockerSettings {
 // unix reads the keys of Unix.
 func (b *dockerBlock) unix(s *DockerSettings, n *notes) {
 	s.Socket = cmp.Or(b.DockerSocketPath, defaultDockerSocket)
+	if !strings.Contains(s.Socket, "://") { // the error has the text that operators know
+		n.remark("docker_socket_path: write it with its scheme, as in %s", defaultDockerSocket)
+	}
 	s.Matchers, s.Verbose, s.MountinfoFallback = b.ContainerIDCgroupMatchers, b.VerboseContainerLocator, b.InsecureMountinfoFallback
 	legacy := b.UseNewContainerLocator != nil && !*b.UseNewContainerLocator
 	switch {
@@ -111,7 +115,7 @@ func (b *dockerBlock) unix(s *DockerSettings, n *notes) {
 		s.NewLocator = false
 		n.remark(noteMatchers)
 	default:
-		n.remark(noteNewLocator)
+		n.usual(noteNewLocator)
 	}
 	if s.MountinfoFallback {
 		n.remark(remarkMountinfo)

@@ -126,7 +126,7 @@ func (b *kubernetesBlock) settings(goos string, n *notes) *KubernetesSettings {
 
 func remarkLocator(s *KubernetesSettings, n *notes) {
 	if s.NewLocator {
-		n.remark(noteNewLocator)
+		n.usual(noteNewLocator)
 	} else {
 		n.remark(noteLegacyLocator)
 	}
@@ -150,8 +150,10 @@ func (b *kubernetesBlock) kubelet(s *KubernetesSettings, n *notes) {
 		n.problem("cannot use both the read-only and secure port")
 	case s.ReadOnlyPort == 0 && s.SecurePort == 0:
 		s.SecurePort = defaultSecurePort
-	case s.ReadOnlyPort > math.MaxUint16 || s.SecurePort > math.MaxUint16:
-		n.problem("a port of the kubelet is above %d", math.MaxUint16)
+	case s.ReadOnlyPort > math.MaxUint16:
+		n.problem("kubelet_read_only_port: %d is above %d", s.ReadOnlyPort, math.MaxUint16)
+	case s.SecurePort > math.MaxUint16:
+		n.problem("kubelet_secure_port: %d is above %d", s.SecurePort, math.MaxUint16)
 	}
 	b.authentication(s, n)
 }

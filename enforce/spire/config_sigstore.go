@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -109,6 +110,8 @@ func policyOf(policy *string, n *notes) string {
 		return ""
 	case *policy == "":
 		n.problem("policy: names no file; leave the key out where nothing is demanded")
+	case !filepath.IsAbs(*policy):
+		n.remark("policy: %s is looked for in the agent's working folder; write an absolute path", *policy)
 	}
 	return *policy
 }

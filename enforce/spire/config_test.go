@@ -301,7 +301,7 @@ func TestPLUGIN6_KubernetesTexts(t *testing.T) {
 		want       []string
 	}{
 		{"both ports", `kubelet_read_only_port = 10255 kubelet_secure_port = 10250`, []string{"cannot use both the read-only and secure port"}},
-		{"no port", `kubelet_secure_port = 70000`, []string{"a port of the kubelet is above 65535"}},
+		{"no port", `kubelet_secure_port = 70000`, []string{"kubelet_secure_port: 70000 is above 65535"}},
 		{"half a pair", `certificate_path = "c"`, []string{"the private key path is required with the certificate path"}},
 		{"the other half", `private_key_path = "k"`, []string{"the certificate path is required with the private key path"}},
 		{"no unit", `poll_retry_interval = 5`, []string{`unable to parse poll retry interval: time: missing unit in duration "5"`}},

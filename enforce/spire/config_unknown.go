@@ -29,6 +29,17 @@ func unknownText(unknown []unknownKey, moved map[string]string) string {
 	return text + " (" + strings.Join(hints, "; ") + ")"
 }
 
+// knownKeys says which keys there are in the blocks below the top that have unknown ones. Those of the top are too many, and on a page.
+func knownKeys(unknown []unknownKey) []string {
+	var texts []string
+	for _, key := range unknown {
+		if len(key.within) > 0 && len(key.beside) > 0 {
+			texts = append(texts, strings.Join(key.within, ".")+": the keys there are "+strings.Join(sorted(slices.Clone(key.beside)), ", "))
+		}
+	}
+	return texts
+}
+
 // sorted returns each text once, and not too many.
 func sorted(texts []string) []string {
 	slices.Sort(texts)

@@ -22,6 +22,7 @@ const (
 type Note struct {
 	Text    string
 	Problem bool // it is an error: the configuration is refused; otherwise a remark
+	Usual   bool // a remark that is made where nothing is unusual
 }
 
 // Attestor is one of the attestors behind the protocol. It is safe for concurrent use; Make is called by one goroutine at a time.

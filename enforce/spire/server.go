@@ -201,6 +201,8 @@ func (s *Server) use(asked *asking, r *configv1.ConfigureRequest) error {
 	var problem string
 	for _, n := range notes {
 		switch {
+		case n.Usual:
+			s.plugin.log.Info("configuration", "remark", n.Text)
 		case !n.Problem:
 			s.plugin.log.Warn("configuration", "remark", n.Text)
 		case problem == "":

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/trust"
 	"github.com/assay-dev/assay/trust/sigstore/statement"
@@ -39,7 +37,7 @@ func (s *search) tagged(ctx context.Context) (list, error) {
 		suffixes = append(suffixes, "att")
 	}
 	lists := make([]list, len(suffixes))
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := newSideBySide(ctx)
 	for i, suffix := range suffixes {
 		group.Go(func() (err error) {
 			lists[i], err = s.layersUnder(ctx, suffix)
@@ -199,7 +197,7 @@ const maxAnnotated = 256
 
 // annotate reads the manifests of candidates of which the list tells nothing, and keeps what they say.
 func (s *search) annotate(ctx context.Context, all []candidate) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := newSideBySide(ctx)
 	group.SetLimit(batch)
 	read := 0
 	for i := range all {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/trust"
 )
@@ -120,7 +118,7 @@ func (a *authority) exhaustive() bool {
 // try lists what some ways of discovery lead to, all of it before anything is fetched, then fetches until it suffices.
 func (s *search) try(ctx context.Context, ways []way) (done bool, err error) {
 	lists := make([]list, len(ways))
-	group, listing := errgroup.WithContext(ctx)
+	group, listing := newSideBySide(ctx)
 	for i, w := range ways {
 		group.Go(func() (err error) {
 			lists[i], err = s.list(listing, w)
@@ -178,7 +176,7 @@ func (s *search) fetchAll(ctx context.Context, candidates []candidate) (done boo
 // order the registry answers changes nothing.
 func (s *search) fetch(ctx context.Context, candidates []candidate) ([]trust.Item, error) {
 	fetches := make([][]fetch, len(candidates))
-	group, manifests := errgroup.WithContext(ctx)
+	group, manifests := newSideBySide(ctx)
 	group.SetLimit(batch)
 	for i, c := range candidates {
 		if !c.refers || c.err != nil {
@@ -195,7 +193,7 @@ func (s *search) fetch(ctx context.Context, candidates []candidate) ([]trust.Ite
 	}
 	all := s.affordable(slices.Concat(fetches...))
 	items := make([]trust.Item, len(all))
-	group, layers := errgroup.WithContext(ctx)
+	group, layers := newSideBySide(ctx)
 	group.SetLimit(batch)
 	for i, f := range all {
 		if f.err != nil {
