@@ -226,24 +226,29 @@ func TestAUTHZ3_Defaults(t *testing.T) {
 func TestServeDockerRefusesSettings(t *testing.T) {
 	plain := filepath.Join(t.TempDir(), "plain")
 	must(t, os.WriteFile(plain, nil, 0o600))
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 108))
 	for name, row := range map[string]struct {
 		env  map[string]string
 		args []string
 		want string
 		code int
 	}{
-		"an unknown switch":    {nil, []string{"--route", "buil=deny"}, "did you mean build?", exitUsage},
-		"an unknown action":    {map[string]string{"ROUTES": "build=no"}, nil, "want deny, allow, warn", exitUsage},
-		"no action":            {nil, []string{"--route", "build"}, "want SWITCH=ACTION", exitUsage},
-		"a registry's URL":     {map[string]string{"REGISTRY": "https://registry.example"}, nil, "REGISTRY", exitUsage},
-		"half a login":         {map[string]string{"REGISTRY_CREDENTIALS": "reader"}, nil, "want USER:PASSWORD", exitUsage},
-		"a CA that is none":    {map[string]string{"REGISTRY_CA": "/no/such/file"}, nil, "REGISTRY_CA", exitUsage},
-		"no such policy":       {map[string]string{"POLICY": "/no/such/folder"}, nil, "/no/such/folder", exitUsage},
-		"a mode that is none":  {nil, []string{"--socket-mode", "rw"}, "--socket-mode", exitUsage},
-		"a group that is none": {nil, []string{"--socket-group", "no such group"}, "--socket-group", exitUsage},
-		"no socket":            {nil, []string{"--socket", plain}, "is there and no socket", exitCannotTell},
-		"no port":              {nil, []string{"--listen-metrics", "unix:" + filepath.Join(t.TempDir(), "m"), "--listen-metrics", "localhost"}, "--listen-metrics", exitCannotTell},
-		"no metrics socket":    {nil, []string{"--listen-metrics", "unix:" + plain}, "--listen-metrics: " + plain + ": is there and no socket", exitCannotTell},
+		"a path without a port":  {nil, []string{"--listen-metrics", "/run/m.sock"}, "hint: write HOST:PORT, or unix:/run/m.sock", exitCannotTell},
+		"a socket without name":  {nil, []string{"--listen-metrics", "unix:"}, "--listen-metrics: names no socket", exitUsage},
+		"an endless socket":      {nil, []string{"--socket", long}, "nobody can connect to a path of more than 107 bytes", exitUsage},
+		"endless metrics socket": {nil, []string{"--listen-metrics", "unix:" + long}, "--listen-metrics: " + long + ": nobody can connect", exitUsage},
+		"an unknown switch":      {nil, []string{"--route", "buil=deny"}, "did you mean build?", exitUsage},
+		"an unknown action":      {map[string]string{"ROUTES": "build=no"}, nil, "want deny, allow, warn", exitUsage},
+		"no action":              {nil, []string{"--route", "build"}, "want SWITCH=ACTION", exitUsage},
+		"a registry's URL":       {map[string]string{"REGISTRY": "https://registry.example"}, nil, "REGISTRY", exitUsage},
+		"half a login":           {map[string]string{"REGISTRY_CREDENTIALS": "reader"}, nil, "want USER:PASSWORD", exitUsage},
+		"a CA that is none":      {map[string]string{"REGISTRY_CA": "/no/such/file"}, nil, "REGISTRY_CA", exitUsage},
+		"no such policy":         {map[string]string{"POLICY": "/no/such/folder"}, nil, "/no/such/folder", exitUsage},
+		"a mode that is none":    {nil, []string{"--socket-mode", "rw"}, "--socket-mode", exitUsage},
+		"a group that is none":   {nil, []string{"--socket-group", "no such group"}, "--socket-group", exitUsage},
+		"no socket":              {nil, []string{"--socket", plain}, "is there and no socket", exitCannotTell},
+		"no port":                {nil, []string{"--listen-metrics", "unix:" + filepath.Join(t.TempDir(), "m"), "--listen-metrics", "localhost"}, "--listen-metrics", exitCannotTell},
+		"no metrics socket":      {nil, []string{"--listen-metrics", "unix:" + plain}, "--listen-metrics: " + plain + ": is there and no socket", exitCannotTell},
 	} {
 		var stderr bytes.Buffer
 		env := map[string]string{"ASSAY_STATE_DIR": t.TempDir()}
@@ -251,7 +256,9 @@ func TestServeDockerRefusesSettings(t *testing.T) {
 			env[k] = v
 		}
 		a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &stderr, getenv: func(name string) string { return env[name] }, now: time.Now}
-		code := a.run(context.Background(), append([]string{"assay", "serve", "docker", "--socket", filepath.Join(t.TempDir(), "s")}, row.args...))
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // it would serve for ever
+		code := a.run(ctx, append([]string{"assay", "serve", "docker", "--socket", filepath.Join(t.TempDir(), "s")}, row.args...))
+		cancel()
 		if code != row.code || !strings.Contains(stderr.String(), row.want) {
 			t.Errorf("%s: got exit code %d, %s", name, code, &stderr)
 		}

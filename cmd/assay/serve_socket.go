@@ -56,6 +56,9 @@ func (a *app) passed() (net.Listener, error) {
 	return l, nil
 }
 
+// maxSocketPath is the length of the longest path, in bytes, that clients can connect to (sun_path of unix(7)).
+const maxSocketPath = 107
+
 // listen makes the socket, in the place of one that nobody serves any more. It is there at once with its mode and group: whoever can connect
 // before that could ask too.
 func (o *socketOptions) listen() (net.Listener, error) {
@@ -66,6 +69,12 @@ func (o *socketOptions) listen() (net.Listener, error) {
 	group, err := groupID(o.group)
 	if err != nil {
 		return nil, err
+	}
+	switch {
+	case o.path == "":
+		return nil, usageError("names no socket")
+	case len(o.path) > maxSocketPath:
+		return nil, usageError("%s: nobody can connect to a path of more than %d bytes", o.path, maxSocketPath)
 	}
 	if err := o.vacant(); err != nil {
 		return nil, err
@@ -166,11 +175,24 @@ func (o *serveDockerOptions) lookedAt() ([]net.Listener, error) {
 		}
 		if err != nil {
 			closeAll(all)
-			return nil, &exitError{code: exitCannotTell, err: fmt.Errorf("--listen-metrics: %w", err)}
+			return nil, notLookedAt(where, err)
 		}
 		all = append(all, l)
 	}
 	return all, nil
+}
+
+// notLookedAt says what is wrong with an address of --listen-metrics.
+func notLookedAt(where string, err error) error {
+	code := exitCannotTell
+	if usage := (*exitError)(nil); errors.As(err, &usage) {
+		code = usage.code
+	}
+	err = &exitError{code: code, err: fmt.Errorf("--listen-metrics: %w", err)}
+	if strings.HasPrefix(where, "/") {
+		return withHint(err, "write HOST:PORT, or unix:"+where)
+	}
+	return err
 }
 
 func closeAll(listeners []net.Listener) {

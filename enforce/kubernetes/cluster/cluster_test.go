@@ -360,7 +360,7 @@ func TestT47_FilesOfTenantsHoldUpNoOthers(t *testing.T) {
 		}
 	}
 	eventually(t, "all that may begin at once have begun", func() bool { return s.Count("GET", "/namespaces/team") >= 100 })
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) // all of them take more than 15 s
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // all of them take more than 15 s
 	defer cancel()
 	if got, _, err := f.Read(ctx, cluster.FileObject{Namespace: "assay", Kind: "secret", Name: "keys"}, "a"); string(got) != "one" {
 		t.Errorf("%q, %v", got, err)
