@@ -68,8 +68,8 @@ func (d *Docker) Refusal(ctx context.Context, image string) (DockerRefusal, erro
 // unaskedCall is a call of a service that no engine has.
 const unaskedCall = "http://docker/assay.dev.Canary/Ask"
 
-// Unasked reports whether the engine answers gRPC over HTTP/2 at its socket without asking authorization plugins. Newer ones do: whoever may use
-// the socket builds with BuildKit then, whatever plugins say. The call is of a service that does not exist.
+// Unasked reports whether the engine answers gRPC over HTTP/2 at its socket without asking authorization plugins: whoever may use
+// the socket then builds with BuildKit, whatever plugins say. The call is of a service that does not exist.
 func (d *Docker) Unasked(ctx context.Context) (bool, error) {
 	transport := &http.Transport{DialContext: d.dial, Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
