@@ -8,7 +8,7 @@
 //	  - image names images: references and digests in one canonical form, and the patterns that match them.
 //	  - policy reads the document that says whose word is needed for which images. It knows no format.
 //	  - trust says what a format is: an authority finds evidence, and checks it without I/O.
-//	    Each format is a folder below it (sigstore, with its trust material and its statements in folders of their own; notaryv1, with what it keeps, on disk or shared by replicas, and a signer for tests in folders of their own; certificate), trust/formats lists them, and trust/trusttest is the suite that each of them passes.
+//	    Each format is a folder below it (sigstore, with its trust material and its statements in folders of their own; notaryv1, with what it keeps, on disk or shared by replicas, and a signer for tests in folders of their own; notation; certificate), trust/formats lists them, and trust/trusttest is the suite that each of them passes.
 //	  - spelling finds the word that was meant, for hints.
 //	  - registry is the only code that talks to registries and Notary servers; registry/cloud has the logins that clouds give; registry/registrytest is a registry in memory, with faults.
 //	  - engine decides: it resolves the digest once, has the evidence found and checked, and answers with a verdict.

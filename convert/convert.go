@@ -2,7 +2,7 @@
 //
 // What cannot be said in a policy, or would be said by accident, is an error with its line; a policy that comes out can be read by
 // package policy. Where a check becomes stricter, the report says so; what would make one weaker is only written where a field with
-// insecure in its name says so too. Package convert does no I/O and knows no format: it writes the sections of notaryv1 as text.
+// insecure in its name says so too. Package convert does no I/O and knows no format: it writes the sections of notaryv1 and notation as text.
 package convert
 
 import (

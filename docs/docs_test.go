@@ -279,6 +279,7 @@ func TestFieldsAreAllOnTheirPages(t *testing.T) {
 		{"policy/wire.go", "docs/reference/policy.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
 		{"trust/sigstore/options.go", "docs/formats/sigstore.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
 		{"trust/notaryv1/options.go", "docs/formats/notaryv1.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
+		{"trust/notation/options.go", "docs/formats/notation.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
 		{"trust/certificate/options.go", "docs/formats/certificate.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
 		{"registry/settings.go", "docs/reference/cli.md", regexp.MustCompile(`yaml:"([a-zA-Z]+)`)},
 		{"engine/verdict.go", "docs/reference/verdict.md", regexp.MustCompile(`json:"([a-zA-Z]+)`)},

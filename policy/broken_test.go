@@ -10,7 +10,7 @@ import (
 )
 
 // knownFormats are the formats that the documents of the tests may name. No test decodes their sections but by types of its own.
-var knownFormats = []string{"certificate", "notaryv1", "sigstore"}
+var knownFormats = []string{"certificate", "notaryv1", "notation", "sigstore"}
 
 const goodHead = "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: prod}\n"
 

@@ -274,7 +274,7 @@ func TestCompletionVersionSchema(t *testing.T) {
 	}{
 		{[]string{"completion", "bash"}, "__start_assay"},
 		{[]string{"version"}, "assay "},
-		{[]string{"version", "-o", "json"}, `"formats":["sigstore","notaryv1","certificate"]`},
+		{[]string{"version", "-o", "json"}, `"formats":["sigstore","notaryv1","notation","certificate"]`},
 		{[]string{"policy", "schema"}, `"$schema"`},
 		{[]string{"__complete", "verify", "-o", ""}, "json"},
 	} {

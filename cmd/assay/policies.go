@@ -16,6 +16,7 @@ import (
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust/formats"
 	"github.com/assay-dev/assay/trust/notaryv1"
+	"github.com/assay-dev/assay/trust/notation"
 	"github.com/assay-dev/assay/trust/sigstore"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
@@ -144,6 +145,7 @@ func (a *app) makeEngine(policies []*policy.Policy, p peers) (*engine.Engine, er
 		Formats: formats.All(formats.Config{
 			Sigstore: sigstore.Config{Material: p.keeper},
 			NotaryV1: notaryv1.Config{Store: p.seen, Now: a.now},
+			Notation: notation.Config{Now: a.now},
 		}),
 		Source:  p.source,
 		Tags:    p.source,

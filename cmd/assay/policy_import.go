@@ -43,7 +43,7 @@ func (a *app) policyImportCommand() *cobra.Command {
 		Args:  oneOfTheSystems,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.importTrustFileCommand(), a.importPluginCommand())
+	cmd.AddCommand(a.importTrustFileCommand(), a.importPluginCommand(), a.importNotationCommand())
 	return cmd
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/assay-dev/assay/trust"
 	"github.com/assay-dev/assay/trust/certificate"
 	"github.com/assay-dev/assay/trust/notaryv1"
+	"github.com/assay-dev/assay/trust/notation"
 )
 
 // isTerminal reports whether w is a terminal that a person looks at.
@@ -335,6 +336,8 @@ func unsignedHint(authorities []engine.Attestation) string {
 			way = "cosign sign IMAGE@DIGEST attaches a signature"
 		case notaryv1.Name:
 			way = "docker trust sign IMAGE:TAG signs at the Notary server"
+		case notation.Name:
+			way = "notation sign IMAGE@DIGEST attaches a signature"
 		}
 		if !slices.Contains(ways, way) {
 			ways = append(ways, way)

@@ -5,6 +5,7 @@ import (
 	"github.com/assay-dev/assay/trust"
 	"github.com/assay-dev/assay/trust/certificate"
 	"github.com/assay-dev/assay/trust/notaryv1"
+	"github.com/assay-dev/assay/trust/notation"
 	"github.com/assay-dev/assay/trust/sigstore"
 )
 
@@ -12,6 +13,7 @@ import (
 type Config struct {
 	Sigstore sigstore.Config
 	NotaryV1 notaryv1.Config
+	Notation notation.Config
 }
 
 // All returns every format, in the order of the documentation.
@@ -19,6 +21,7 @@ func All(c Config) []trust.Format {
 	return []trust.Format{
 		sigstore.New(c.Sigstore),
 		notaryv1.New(c.NotaryV1),
+		notation.New(c.Notation),
 		certificate.Format(),
 	}
 }
