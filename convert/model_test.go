@@ -146,11 +146,23 @@ func TestCSE8_UnanchoredRulesAreThoseOfTheOriginal(t *testing.T) {
 		decide := deciding(t, r)
 		for range 8 {
 			ref := images().Draw(rt, "image")
-			if got, want := decide(ref), original(given, ref); got != want {
+			got, want := decide(ref), original(given, ref)
+			if got != want && !(got == "deny" && shortDiffers(given, ref, want)) {
 				rt.Fatalf("%s: got %s, want %s\n%s\n%s", ref, got, want, document(given), r.Policy)
 			}
 		}
 	})
+}
+
+// shortDiffers reports whether the original gave another answer where somebody wrote a name of Docker Hub without its registry, which nobody can
+// tell from the whole name any more.
+func shortDiffers(given []repository, ref, whole string) bool {
+	path, hub := strings.CutPrefix(ref, "docker.io/")
+	if !hub {
+		return false
+	}
+	name, _ := strings.CutPrefix(path, "library/")
+	return original(given, path) != whole || original(given, name) != whole
 }
 
 // Without it no image is accepted on less than before: what a rule no longer matches reaches no rule that accepts it otherwise. Whole
