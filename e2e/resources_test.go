@@ -99,7 +99,7 @@ var refusedSpecs = []struct{ spec, want string }{
 	{`{rules: [{images: [a], allow: " "}]}`, `spec.rules[0].allow: Invalid value: " ": is malformed; say why: it is shown in verdicts`},
 	{`{rules: [{images: [a], deny: x, until: soon}]}`, `spec.rules[0].until: Invalid value: "soon": is malformed; write it as in 2027-01-31T00:00:00Z`},
 	{`{mode: strict, ` + oneRule + `}`, `spec.mode: Unsupported value: "strict": supported values: "enforce", "warn", "audit"`},
-	{`{authorities: {a: {sigstor: {}}}, ` + oneRule + `}`, `spec.authorities[a]: Invalid value: no format; write one of: certificate, notaryv1, sigstore`},
+	{`{authorities: {a: {sigstor: {}}}, ` + oneRule + `}`, `spec.authorities[a]: Invalid value: no format; write one of: certificate, notaryv1, notation, sigstore`},
 	{`{authorities: {a: {certificate: {}, sigstore: {}}}, ` + oneRule + `}`, `spec.authorities[a]: Invalid value: a second format; make it an authority of its own`},
 	{`{revoked: [{reason: x}], ` + oneRule + `}`, `spec.revoked[0]: Invalid value: says nothing that is revoked; add key, serial and issuer, identity or digest`},
 	{`{revoked: [{serial: "4f"}], ` + oneRule + `}`, `spec.revoked[0].serial: Invalid value: a serial number means something only beside its issuer; add issuer`},
