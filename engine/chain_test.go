@@ -348,6 +348,21 @@ func TestT47_ChainsAreBounded(t *testing.T) {
 	}
 }
 
+// However much of an image is missing, the reason stays one that can be read.
+func TestT47_ReasonsOfAChainAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.use(simple)
+	index, children := w.index("app/multi", "1", "linux/a", "linux/b", "linux/c", "linux/d", "linux/e", "linux/f")
+	w.sign(w.right, index)
+	for _, child := range children {
+		w.server.DeleteManifest("app/multi", child.Digest().String())
+	}
+	v := w.content(index.String(), "")
+	if got := strings.Count(v.ChainError, "; "); !v.Allowed || len(v.Chain) != 0 || got != 4 || !strings.HasSuffix(v.ChainError, "; and more") {
+		t.Errorf("got %v, %q; want four reasons, and that there are more", v.Chain, v.ChainError)
+	}
+}
+
 // What one asker's login opened is no other's chain.
 func TestT26_ChainsStayWithTheirLogin(t *testing.T) {
 	w := tenants(t)
