@@ -348,6 +348,14 @@ func TestT47_ChainsAreBounded(t *testing.T) {
 	}
 }
 
+func TestT30_ChainOfAnIndexOfNothing(t *testing.T) {
+	w := newWorld(t)
+	ref := w.documentOf(indexType, `{"manifests":[{"digest":"%A","platform":{"os":"unknown","architecture":"unknown"}}]}`)
+	w.use(simple, func(config *engine.Config) { config.Source = w.source })
+	w.sign(w.right, ref)
+	w.wantNoChain(w.content(ref.String(), ""), "the index names no image that runs")
+}
+
 // However much of an image is missing, the reason stays one that can be read.
 func TestT47_ReasonsOfAChainAreBounded(t *testing.T) {
 	w := newWorld(t)
