@@ -15,6 +15,7 @@ import (
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust/notaryv1"
+	"github.com/assay-dev/assay/trust/notation"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -128,6 +129,7 @@ type server struct {
 	metrics  *serverMetrics
 	source   *currentClient
 	keeper   *material.Keeper
+	revoked  *notation.Revocations
 	engine   *engine.Engine
 	policies *policySet
 	identity identity           // nil: plain HTTP
@@ -154,6 +156,7 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 		return nil, err
 	}
 	o.registries.trace = s.tracing.registryTrace()
+	s.revoked = notation.NewRevocations(nil, a.now)
 	if s.keeper, err = a.keeper(); err != nil {
 		return nil, err
 	}
@@ -165,7 +168,7 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 		seen = o.seen
 	}
 	if s.engine, err = a.makeEngine(nil, peers{
-		source: s.source, keeper: s.keeper, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(),
+		source: s.source, keeper: s.keeper, revoked: s.revoked, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(),
 	}); err != nil {
 		return nil, err
 	}
