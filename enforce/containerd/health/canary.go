@@ -94,7 +94,7 @@ func Signed(ctx context.Context, c *Client, image string) Finding {
 }
 
 // refusal is how containerd tells that a verifier refused: which, and in which words.
-var refusal = regexp.MustCompile(`(?s)image verifier \S+ blocked pull of .* for reason: verifier (\S+) rejected image \(exit code \d+\): ?(.*)$`)
+const refusal = `(?s)image verifier \S+ blocked pull of \S+ with digest \S+ for reason: verifier (.+?) rejected image \(exit code \d+\): ?(.*)$`
 
 // ours begins what Assay's verifier says.
 const ours = "assay: "
@@ -112,7 +112,7 @@ func judge(image string, err error, asked seen) Sighting {
 		s.Hint = "containerd asks verifiers before it asks for content: here it did not"
 		return s
 	}
-	m := refusal.FindStringSubmatch(told(err))
+	m := regexp.MustCompile(refusal).FindStringSubmatch(told(err))
 	switch {
 	case m == nil && !asked.manifests && !noKubelet(err):
 		s = unclear(image, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -108,34 +109,86 @@ func (c *Client) Plugin(ctx context.Context, kind, id string) error {
 	return errNotLoaded
 }
 
-// Methods of the image service of CRI.
+// Methods of the image service that a kubelet uses, and of those that containerd always has.
 const (
-	pullMethod   = "/runtime.v1.ImageService/PullImage"
-	removeMethod = "/runtime.v1.ImageService/RemoveImage"
-	statusMethod = "/runtime.v1.ImageService/ImageStatus"
+	pullMethod     = "/runtime.v1.ImageService/PullImage"
+	removeMethod   = "/runtime.v1.ImageService/RemoveImage"
+	transferMethod = "/containerd.services.transfer.v1.Transfer/Transfer"
+	getMethod      = "/containerd.services.images.v1.Images/Get"
+	deleteMethod   = "/containerd.services.images.v1.Images/Delete"
 )
 
-// Pull has the containerd pull an image as a kubelet does.
+// Pull has the containerd pull an image as a kubelet does, or, where it serves none, as ctr does.
 func (c *Client) Pull(ctx context.Context, image string) error {
-	_, err := c.call(ctx, pullMethod, message{}.nest(1, message{}.with(1, image)))
+	_, err := c.call(ctx, pullMethod, spec(image))
+	if noKubelet(err) {
+		_, err = c.call(ctx, transferMethod, message{}.
+			nest(1, anything("containerd.types.transfer.OCIRegistry", message{}.with(1, image))).
+			nest(2, anything("containerd.types.transfer.ImageStore", message{}.with(1, image))))
+	}
 	return err
 }
 
-// Has reports whether an image is there.
+// spec is what CRI names an image with.
+func spec(image string) message { return message{}.nest(1, message{}.with(1, image)) }
+
+// anything is a message in one that takes several.
+func anything(name string, m message) message { return message{}.with(1, name).nest(2, m) }
+
+// Has reports whether there is an image of this name, which has a tag or a digest.
 func (c *Client) Has(ctx context.Context, image string) (bool, error) {
-	answer, err := c.call(ctx, statusMethod, message{}.nest(1, message{}.with(1, image)))
-	if err != nil {
-		return false, err
+	_, err := c.call(ctx, getMethod, message{}.with(1, image))
+	if status.Code(err) == codes.NotFound {
+		return false, nil
 	}
-	found, err := answer.all(1)
-	return len(found) > 0, err
+	return err == nil, err
 }
 
-// Remove removes an image with all its names.
+// Remove removes an image, with all its names where a kubelet is served.
 func (c *Client) Remove(ctx context.Context, image string) error {
-	_, err := c.call(ctx, removeMethod, message{}.nest(1, message{}.with(1, image)))
+	_, err := c.call(ctx, removeMethod, spec(image))
+	if noKubelet(err) {
+		_, err = c.call(ctx, deleteMethod, message{}.with(1, image))
+	}
 	return err
 }
 
 // noKubelet reports whether a containerd has no services for a kubelet.
 func noKubelet(err error) bool { return status.Code(err) == codes.Unimplemented }
+
+// Look returns what a containerd says of itself; ok is false if it says nothing.
+func (c *Client) Look(ctx context.Context) (found []Finding, ok bool) {
+	version, err := c.Version(ctx)
+	if err != nil {
+		return []Finding{sayf("containerd", Unknown, "%s", told(err)).hinting("--containerd-socket names its socket")}, false
+	}
+	found = Version(version)
+	kind, id := cutLast(verifierPlugin)
+	switch err := c.Plugin(ctx, kind, id); {
+	case errors.Is(err, errNotLoaded):
+		found = append(found, sayf("running", Wrong, "%s: %v: no pull is decided about", verifierPlugin, err).hinting("containerd reads its settings when it starts"))
+	case err != nil:
+		found = append(found, sayf("running", Unknown, "%s: %s", verifierPlugin, told(err)))
+	default:
+		found = append(found, sayf("running", Fine, "%s is loaded", verifierPlugin))
+	}
+	return found, true
+}
+
+// Present says what is known of the images that are there, see the function of that name.
+func (c *Client) Present(ctx context.Context, node Asker, all bool) []Finding {
+	images, err := c.Images(ctx)
+	if err != nil {
+		return []Finding{sayf("images", Unknown, "%s", told(err))}
+	}
+	return Present(ctx, images, node, all)
+}
+
+// cutLast cuts the name of a plugin into its type and itself.
+func cutLast(plugin string) (kind, id string) {
+	at := strings.LastIndexByte(plugin, '.')
+	if at < 0 {
+		return "", plugin
+	}
+	return plugin[:at], plugin[at+1:]
+}

@@ -77,11 +77,11 @@ func (r release) before(other release) bool {
 	return false
 }
 
-var releaseNumber = regexp.MustCompile(`^v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(-(?:rc|beta|alpha)[.\d]*)?([-+~].*)?$`)
+const releaseNumber = `^v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(-(?:rc|beta|alpha)[.\d]*)?([-+~].*)?$`
 
 // parseRelease reads "2.4.2" and what distributions add to it: "2.1.4-k3s1", "1.7.24~ds1". What comes before a release counts as the one before it.
 func parseRelease(text string) (release, error) {
-	m := releaseNumber.FindStringSubmatch(text)
+	m := regexp.MustCompile(releaseNumber).FindStringSubmatch(text)
 	if m == nil {
 		return release{}, fmt.Errorf("%q is no release of containerd", text)
 	}

@@ -73,7 +73,7 @@ func (s *Settings) off(plugin string) bool { return slices.Contains(s.Disabled, 
 
 // Folder is where verifiers are looked for; "" if nobody looks.
 func (s *Settings) Folder() string {
-	if s.Plugins.Verifier == nil {
+	if s.Plugins.Verifier == nil || s.off(verifierPlugin) {
 		return ""
 	}
 	return s.Plugins.Verifier.BinDir
@@ -100,7 +100,7 @@ func (s *Settings) Look(h Host) []Finding {
 		found = append(found, sayf("checkpoints", Doubtful, "containers can be restored from checkpoints, whose files nobody is asked about").
 			hinting(`enable_criu = false under plugins."io.containerd.cri.v1.runtime"`))
 	}
-	if s.Plugins.Verifier != nil {
+	if s.Folder() != "" {
 		found = append(found, s.deadline(h.Deadline))
 	}
 	return found
