@@ -153,6 +153,9 @@ func (s *Settings) pulls() []Finding {
 			hinting("ctr image pull --local, nerdctl and BuildKit pull by themselves, and ask nobody")}
 	case images == nil:
 		return []Finding{sayf(about, Wrong, "%s has no settings: this containerd pulls for a kubelet without a verifier", imagesPlugin).hinting("containerd 2.1 and later ask")}
+	case images.Local != nil && (images.NoAnnotations == nil || images.Discard == nil || images.Downloads == nil || images.SyncFS == nil):
+		return []Finding{sayf(about, Unknown, "%s lacks settings that every containerd prints: these are not its effective settings", imagesPlugin).
+			hinting("give --dump what containerd config dump prints, and not the file of its settings")}
 	}
 	var found []Finding
 	for _, b := range Bypasses() {
