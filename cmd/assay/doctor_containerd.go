@@ -25,7 +25,6 @@ const (
 	defaultContainerdSocket = "/run/containerd/containerd.sock"
 	defaultContainerdConfig = "/etc/containerd/config.toml"
 	defaultCanaryAddress    = "127.0.0.1:0"
-	defaultNodeSocket       = "/run/assay/node.sock"
 	verifierName            = "assay-containerd-verifier"
 )
 
