@@ -24,10 +24,20 @@ type bound struct {
 
 type bounds struct{ connections, requests bound }
 
-// usual bounds what is open and asked at once.
+// What is open and asked at once.
+const (
+	maxTrustedConnections  = 1024
+	maxUserConnections     = 64
+	maxUsersConnections    = 512
+	maxStrangerConnections = 16 // each is told that it may not ask, and closed
+	maxTrustedRequests     = 512
+	maxUserRequests        = 32
+	maxUsersRequests       = 256
+)
+
 var usual = bounds{
-	connections: bound{trusted: 1024, user: 64, users: 512, strangers: 16},
-	requests:    bound{trusted: 512, user: 32, users: 256},
+	connections: bound{trusted: maxTrustedConnections, user: maxUserConnections, users: maxUsersConnections, strangers: maxStrangerConnections},
+	requests:    bound{trusted: maxTrustedRequests, user: maxUserRequests, users: maxUsersRequests},
 }
 
 // holder is whose a place is.
