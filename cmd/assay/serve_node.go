@@ -11,6 +11,7 @@ import (
 
 	"github.com/assay-dev/assay/enforce/containerd"
 	"github.com/assay-dev/assay/enforce/node"
+	"github.com/assay-dev/assay/policy"
 )
 
 // defaultNodeSocket is where a host's programs find its daemon.
@@ -117,7 +118,8 @@ func (a *app) serveNode(ctx context.Context, o *serveNodeOptions) error {
 	if err != nil {
 		return err
 	}
-	n, err := node.New(node.Config{Routes: routes, Users: o.users, Log: s.log, Refused: s.turnedAway})
+	decisions := &node.Decisions{Point: s.point, Points: policy.Points(), Via: s.route}
+	n, err := node.New(node.Config{Routes: routes, Decisions: decisions, Users: o.users, Log: s.log, Refused: s.turnedAway})
 	if err != nil {
 		return usageError("%w", err)
 	}
