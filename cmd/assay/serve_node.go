@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os/user"
 	"strconv"
@@ -32,6 +33,9 @@ verdicts in the name of the points cli and spire; the socket must let them conne
 An engine finds the daemon by the file /etc/docker/plugins/assay.spec with the
 line unix:///run/assay/node.sock. Start the daemon before containerd and the engine.
 Under systemd the socket is the one that systemd holds (LISTEN_FDS).
+
+With --containerd-canary it sees, now and then, whether containerd refuses an image
+that nobody vouched for, and says so in its metrics and its log.
 `
 
 const serveNodeExamples = `  # for containerd, with policies that are read again when they change
@@ -41,6 +45,9 @@ const serveNodeExamples = `  # for containerd, with policies that are read again
   echo unix:///run/assay/node.sock > /etc/docker/plugins/assay.spec
   assay serve node --policy /etc/assay/policies --docker --route exec=deny
 
+  # have containerd pull a canary every hour, which must be refused
+  assay serve node --policy /etc/assay/policies --containerd-canary /run/containerd/containerd.sock --listen-metrics 127.0.0.1:9323
+
   # the user of a CI runner may ask; metrics for a collector on this host
   assay serve node --policy /etc/assay/policies --socket-mode 0660 --socket-group runner --allow-user runner --listen-metrics 127.0.0.1:9323`
 
@@ -49,6 +56,7 @@ type serveNodeOptions struct {
 	*serveOptions
 	hostOptions
 	dockerOptions
+	canary canaryOptions
 	docker bool
 	allow  []string
 	users  []uint32
@@ -71,6 +79,7 @@ func (a *app) serveNodeCommand() *cobra.Command {
 	f.BoolVar(&o.docker, "docker", false, "be the authorization plugin of a Docker engine at the same socket")
 	o.engineFlag(f)
 	o.dockerOptions.flags(f)
+	o.canary.flags(f)
 	o.metricsFlag(f)
 	f.DurationVar(&o.timeout, "timeout", defaultDockerTimeout, "how long one request with all its images may take")
 	o.trace.flags(f)
@@ -79,7 +88,7 @@ func (a *app) serveNodeCommand() *cobra.Command {
 	stateFlag(cmd, &o.stateDir)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return refuseEmpty(cmd) }
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := o.checkDocker(cmd); err != nil {
+		if err := errors.Join(o.checkDocker(cmd), o.canary.check(f)); err != nil {
 			return err
 		}
 		return a.serveNode(cmd.Context(), o)
@@ -117,6 +126,13 @@ func (a *app) serveNode(ctx context.Context, o *serveNodeOptions) error {
 	routes, beside, err := s.nodeRoutes(o)
 	if err != nil {
 		return err
+	}
+	canaries, err := s.canaries(&o.canary)
+	if err != nil {
+		return err
+	}
+	if canaries != nil {
+		beside = append(beside, canaries)
 	}
 	decisions := &node.Decisions{Point: s.point, Points: policy.Points(), Via: s.route}
 	n, err := node.New(node.Config{Routes: routes, Decisions: decisions, Users: o.users, Log: s.log, Refused: s.turnedAway})
