@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/assay-dev/assay/enforce/kubernetes/cluster"
 )
@@ -17,8 +17,7 @@ type nodePolicyOptions struct {
 	ownNamespace string // empty: not in a pod
 }
 
-func (o *nodePolicyOptions) flags(cmd *cobra.Command) {
-	f := cmd.Flags()
+func (o *nodePolicyOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.resources, "policy-resources", false, "let the TrustPolicy and NamespaceTrustPolicy objects of the cluster decide, beside --policy; a copy of them is kept in the state folder, for starts without the API server")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached, for --policy-resources (default: the pod's service account)")
 	f.StringVar(&o.ownNamespace, "own-namespace", "", "`NAMESPACE` of Assay itself, where Secrets and ConfigMaps are that TrustPolicies name (default: the pod's)")
@@ -33,10 +32,11 @@ func (o *nodePolicyOptions) check() error {
 	return nil
 }
 
-// know prepares what --policy-resources asks for; nil without it. folder is the state folder.
+// know prepares what --policy-resources asks for, if it was given. folder is the state folder.
 func (o *nodePolicyOptions) know(s *server, folder string) (*background, error) {
+	b := &background{}
 	if !o.resources {
-		return nil, nil
+		return b, nil
 	}
 	if folder = s.app.stateIn(folder); folder == "" {
 		return nil, withHint(usageError("--policy-resources: there is no folder for the copy of the policies"), "--state-dir names one, such as /var/lib/assay")
@@ -48,7 +48,6 @@ func (o *nodePolicyOptions) know(s *server, folder string) (*background, error) 
 	if o.ownNamespace == "" {
 		o.ownNamespace = podNamespace()
 	}
-	b := &background{}
 	watches := &contacts{log: s.log, metrics: s.metrics}
 	s.metrics.look = append(s.metrics.look, watches.measure)
 	b.runs = append(b.runs, watches.run)
@@ -60,6 +59,7 @@ func (o *nodePolicyOptions) know(s *server, folder string) (*background, error) 
 	r.copy = &lastGood{file: filepath.Join(folder, "cluster-policies.json"), now: s.app.now}
 	s.metrics.look = append(s.metrics.look, func() { s.metrics.copyAge.Set(r.copy.age().Seconds()) })
 	s.metrics.registry.MustRegister(s.metrics.copyAge)
+	s.needs = b.needs
 	r.recall()
 	return b, nil
 }

@@ -138,7 +138,7 @@ func TestT41_ANodeStartsWithoutItsAPIServer(t *testing.T) {
 	if v := n.decide("team"); strings.Contains(v.Reason, "cannot be used") {
 		t.Errorf("the Secret is not in the copy: %v", &v)
 	}
-	for _, k := range n.know.needs {
+	for _, k := range n.needs {
 		if !k.known() {
 			t.Errorf("it is not ready: %s", k.what)
 		}
@@ -173,7 +173,7 @@ func TestT36_ANodeWithoutACopyCannotTell(t *testing.T) {
 	if v := n.decide(""); v.Outcome != engine.CouldNotTell || v.Allowed {
 		t.Errorf("got %v", &v)
 	}
-	for _, k := range n.know.needs {
+	for _, k := range n.needs {
 		if k.known() {
 			t.Errorf("it is ready: %s", k.what)
 		}
