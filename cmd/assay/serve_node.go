@@ -73,6 +73,7 @@ func (a *app) serveNodeCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	o.socket.flags(f, defaultNodeSocket)
+	f.BoolVar(&o.socket.taken, "take-over", false, "take the place of a daemon that still serves the socket, which is told to end by whoever started it: between the two nobody finds none")
 	f.StringArrayVar(&o.allow, "allow-user", nil, "`USER`, by name or number, who may ask for verdicts beside root and the own user; may be repeated")
 	f.StringArrayVarP(&o.policies, "policy", "p", nil, "policy `FILE`, or folder of *.yaml and *.yml files; may be repeated; read again when it changes")
 	o.cluster.flags(f)
