@@ -11,6 +11,7 @@ import (
 
 	"github.com/assay-dev/assay/enforce/containerd"
 	"github.com/assay-dev/assay/enforce/node"
+	"github.com/assay-dev/assay/policy"
 )
 
 // defaultNodeSocket is where a host's programs find its daemon.
@@ -136,7 +137,8 @@ func (a *app) serveNode(ctx context.Context, o *serveNodeOptions) error {
 		return err
 	}
 	beside = append(beside, known.runs...)
-	n, err := node.New(node.Config{Routes: routes, Users: o.users, Log: s.log, Refused: s.turnedAway})
+	decisions := &node.Decisions{Point: s.point, Points: policy.Points(), Via: s.route}
+	n, err := node.New(node.Config{Routes: routes, Decisions: decisions, Users: o.users, Log: s.log, Refused: s.turnedAway})
 	if err != nil {
 		return usageError("%w", err)
 	}

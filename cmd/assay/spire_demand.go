@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/enforce/node"
 	"github.com/assay-dev/assay/enforce/spire"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
@@ -86,9 +87,10 @@ func (d *spireDemands) atNode(v spire.Verification, kind string) (spire.Verifier
 	if v.Sigstore != nil || v.Policy != "" {
 		return nil, usageError("only one of [sigstore, policy, node_socket] can be used")
 	}
-	daemon := d.app.openNode(v.Node)
+	daemon := node.Open(v.Node)
 	return spire.NewDemand(spire.DemandConfig{
 		Kind: kind, Point: &enforce.Point{Decider: daemon, Timeout: spire.EvidenceTimeout}, Log: d.plugin.Log(), Meter: d.plugin,
+		Close: daemon.Close,
 	}), nil
 }
 

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/spf13/pflag"
 
-	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/enforce/node"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
 )
@@ -47,24 +49,33 @@ func (a *app) verifyAtNode(ctx context.Context, o verifyOptions, request policy.
 	if err != nil {
 		return err
 	}
-	daemon := &patient{Decider: a.openNode(o.node), options: &o}
+	daemon := &nodeDecider{Client: node.Open(o.node), timeout: o.timeout}
+	defer daemon.Close()
 	verdicts := a.decideAll(ctx, daemon, o, request, images)
 	a.writeMetrics(o.metricsFile, verdicts, nil)
-	if slices.ContainsFunc(verdicts, func(v engine.Verdict) bool { return nodeAway(&v) }) {
+	if daemon.away.Load() {
 		fmt.Fprintf(a.stderr, "assay: hint: %s\n", nodeHint)
 	}
 	return a.answer(o.output, verdicts, nil)
 }
 
-// patient gives each image the time of --timeout, and not all together.
-type patient struct {
-	enforce.Decider
-	options *verifyOptions
+// nodeDecider is the daemon, with a time for each image, and not for all together.
+type nodeDecider struct {
+	*node.Client
+	timeout time.Duration
+	away    atomic.Bool // it has once not answered
 }
 
 // Decide implements enforce.Decider.
-func (p *patient) Decide(ctx context.Context, req engine.Request) engine.Verdict {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.options.timeout, fmt.Errorf("no answer within %v", p.options.timeout))
+func (d *nodeDecider) Decide(ctx context.Context, req engine.Request) engine.Verdict {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("no answer within %v", d.timeout))
 	defer cancel()
-	return p.Decider.Decide(ctx, req)
+	verdicts, err := d.Ask(ctx, req)
+	if err == nil {
+		return verdicts[0]
+	}
+	d.away.Store(true)
+	v := engine.Verdict{Image: req.Image, Decision: engine.Decision{Outcome: engine.CouldNotTell, Reason: err.Error()}}
+	v.SetErr(err)
+	return v
 }
