@@ -8,6 +8,14 @@ import (
 	"github.com/assay-dev/assay/image"
 )
 
+// Check is an error for a verdict that no engine gives, or that is no answer to a question, see About.
+func Check(req engine.Request, v *engine.Verdict) error {
+	if err := check(v); err != nil {
+		return err
+	}
+	return About(req, v)
+}
+
 // check is an error for a verdict that no engine gives. What allows must say by what.
 func check(v *engine.Verdict) error {
 	switch {
@@ -76,6 +84,8 @@ func About(req engine.Request, v *engine.Verdict) error {
 		return fmt.Errorf("the verdict is about another image: %.128q", v.Canonical)
 	case v.Allowed && !v.Digest.IsZero() && !ref.Digest().IsZero() && v.Digest != ref.Digest() && !v.Child && (v.Pin == "" || ref.Tag() == ""):
 		return fmt.Errorf("the verdict is about another digest: %s", v.Digest)
+	case len(v.Chain) > 0 && !req.Content:
+		return errors.New("the verdict has a chain that nobody asked for")
 	case v.Pin != "" && (v.Digest.IsZero() || v.Pin != ref.Pinned(v.Digest).String()):
 		return fmt.Errorf("the verdict pins another image: %.128q", v.Pin)
 	}
