@@ -158,7 +158,7 @@ func (d *Decider) borrow(ctx context.Context, req engine.Request) (engine.Verdic
 func (d *Decider) judge(req engine.Request, v *engine.Verdict) Result {
 	basis := d.config.Basis(req.Request)
 	switch {
-	case wire.Check(req, v) != nil:
+	case wire.Check(req, v) != nil, v.Outcome == engine.Allowed && !v.Allowed:
 		return Unusable
 	case v.Outcome != engine.Allowed && v.Outcome != engine.Denied, v.ChainError != "":
 		return Unclear

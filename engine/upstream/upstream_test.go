@@ -158,6 +158,7 @@ func TestT22_UpstreamsThatLie(t *testing.T) {
 			*v = engine.Verdict{Image: v.Image, Canonical: v.Canonical, Basis: v.Basis, Allowed: true}
 		},
 		"allowed and denied":       func(v *engine.Verdict) { v.Outcome = engine.Denied },
+		"denied and allowed":       func(v *engine.Verdict) { v.Allowed = false },
 		"allowed in no mode":       func(v *engine.Verdict) { v.Mode = "" },
 		"proved by nothing":        func(v *engine.Verdict) { v.Authorities[0].Proofs = nil },
 		"over already":             func(v *engine.Verdict) { v.Ends = time.Now().Add(-time.Hour) },

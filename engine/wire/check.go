@@ -21,8 +21,6 @@ func check(v *engine.Verdict) error {
 	switch {
 	case v.Allowed && !lets(&v.Decision):
 		return fmt.Errorf("it allows, and its decision is %q in mode %.32q", v.Outcome, v.Mode)
-	case !v.Allowed && v.Outcome == engine.Allowed:
-		return errors.New("it does not allow, and its decision does")
 	case v.Child && v.Digest.IsZero():
 		return errors.New("a child without a digest")
 	}
@@ -80,7 +78,7 @@ func About(req engine.Request, v *engine.Verdict) error {
 		return fmt.Errorf("the verdict allows an image without a name: %w", err)
 	case err != nil:
 		return nil
-	case v.Canonical != ref.String() && (v.Allowed || v.Canonical != ""):
+	case v.Canonical != "" && v.Canonical != ref.String():
 		return fmt.Errorf("the verdict is about another image: %.128q", v.Canonical)
 	case v.Allowed && !v.Digest.IsZero() && !ref.Digest().IsZero() && v.Digest != ref.Digest() && !v.Child && (v.Pin == "" || ref.Tag() == ""):
 		return fmt.Errorf("the verdict is about another digest: %s", v.Digest)
