@@ -126,6 +126,9 @@ func everyMetric() *serverMetrics {
 	m := newServerMetrics()
 	m.registry.MustRegister(expiry(&fileIdentity{}))
 	m.registry.MustRegister(newConnections(1, nil).metrics()...)
+	can := newCanary(0, nil)
+	can.last.WithLabelValues("x").Set(1)
+	m.registry.MustRegister(can.last, can.refused)
 	m.refuse("x")
 	m.loaded("x", nil)
 	m.event("x")
@@ -171,7 +174,7 @@ func TestMetricsAreOnTheirPage(t *testing.T) {
 			t.Errorf("docs/reference/metrics.md has %s, which does not exist", name[1])
 		}
 	}
-	if len(known) != 19 {
-		t.Errorf("got %d metrics, want 19", len(known))
+	if len(known) != 21 {
+		t.Errorf("got %d metrics, want 21", len(known))
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os/user"
 	"strconv"
@@ -36,6 +37,9 @@ state folder: static pods come before the API server, and are decided about by i
 An engine finds the daemon by the file /etc/docker/plugins/assay.spec with the
 line unix:///run/assay/node.sock. Start the daemon before containerd and the engine.
 Under systemd the socket is the one that systemd holds (LISTEN_FDS).
+
+With --containerd-canary it sees, now and then, whether containerd refuses an image
+that nobody vouched for, and says so in its metrics and its log.
 `
 
 const serveNodeExamples = `  # for containerd, with policies that are read again when they change
@@ -48,6 +52,9 @@ const serveNodeExamples = `  # for containerd, with policies that are read again
   # on a node of a cluster, with the cluster's policies
   assay serve node --policy-resources --kubeconfig /etc/assay/kubeconfig --own-namespace assay --state-dir /var/lib/assay
 
+  # have containerd pull a canary every hour, which must be refused
+  assay serve node --policy /etc/assay/policies --containerd-canary /run/containerd/containerd.sock --listen-metrics 127.0.0.1:9323
+
   # the user of a CI runner may ask; metrics for a collector on this host
   assay serve node --policy /etc/assay/policies --socket-mode 0660 --socket-group runner --allow-user runner --listen-metrics 127.0.0.1:9323`
 
@@ -57,6 +64,7 @@ type serveNodeOptions struct {
 	hostOptions
 	dockerOptions
 	cluster nodePolicyOptions
+	canary  canaryOptions
 	docker  bool
 	allow   []string
 	users   []uint32
@@ -81,6 +89,7 @@ func (a *app) serveNodeCommand() *cobra.Command {
 	f.BoolVar(&o.docker, "docker", false, "be the authorization plugin of a Docker engine at the same socket")
 	o.engineFlag(f)
 	o.dockerOptions.flags(f)
+	o.canary.flags(f)
 	o.metricsFlag(f)
 	f.DurationVar(&o.timeout, "timeout", defaultDockerTimeout, "how long one request with all its images may take")
 	o.trace.flags(f)
@@ -89,7 +98,7 @@ func (a *app) serveNodeCommand() *cobra.Command {
 	stateFlag(cmd, &o.stateDir)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return refuseEmpty(cmd) }
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := o.checkDocker(cmd); err != nil {
+		if err := errors.Join(o.checkDocker(cmd), o.canary.check(f)); err != nil {
 			return err
 		}
 		return a.serveNode(cmd.Context(), o)
@@ -137,6 +146,13 @@ func (a *app) serveNode(ctx context.Context, o *serveNodeOptions) error {
 		return err
 	}
 	beside = append(beside, known.runs...)
+	canaries, err := s.canaries(&o.canary)
+	if err != nil {
+		return err
+	}
+	if canaries != nil {
+		beside = append(beside, canaries)
+	}
 	decisions := &node.Decisions{Point: s.point, Points: policy.Points(), Via: s.route}
 	n, err := node.New(node.Config{Routes: routes, Decisions: decisions, Users: o.users, Log: s.log, Refused: s.turnedAway})
 	if err != nil {
