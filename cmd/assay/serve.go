@@ -35,7 +35,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.serveAPICommand(), a.serveDockerCommand(), a.serveKubernetesCommand())
+	cmd.AddCommand(a.serveAPICommand(), a.serveDockerCommand(), a.serveKubernetesCommand(), a.serveNodeCommand())
 	return cmd
 }
 
@@ -137,6 +137,7 @@ type server struct {
 	open     *connections
 	ready    readiness
 	awaited  <-chan struct{} // closed when all policies are there whose trust material is to be fetched first; nil: they are
+	needs    []knowledge     // without which the server is not ready
 	inFlight atomic.Int64
 	tracing  *tracing // nil: none
 
@@ -231,7 +232,7 @@ func policyWarnings(policies []*policy.Policy) []string {
 
 // record logs a verdict as one line, and counts it.
 func (s *server) record(o *enforce.Occasion, req engine.Request, v *engine.Verdict) {
-	s.metrics.observe(v)
+	s.metrics.decided(req.Point, v)
 	if s.unchecked && v.Allowed {
 		s.metrics.weakened.WithLabelValues(diaSkipVerify).Inc()
 	}
