@@ -60,7 +60,8 @@ var house = map[string]row{
 	"registry/cloud":                         {may: []string{"registry"}, owns: []string{"github.com/awslabs/amazon-ecr-credential-helper", "github.com/aws/aws-sdk-go-v2/config", "github.com/google/go-containerregistry", "github.com/Azure/azure-sdk-for-go"}},
 	"registry/registrytest":                  {may: []string{"image", "registry"}, owns: []string{"github.com/google/go-containerregistry"}},
 	"engine":                                 {may: []string{"image", "policy", "trust"}, owns: append([]string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}, tracing...)},
-	"engine/shared":                          {may: []string{"image", "policy", "trust", "engine"}},
+	"engine/shared":                          {may: []string{"trust", "engine"}},
+	"engine/shared/sharedtest":               {},
 	"convert":                                {may: []string{"image", "policy"}},
 	"workload":                               {may: []string{"image"}, owns: []string{"github.com/Microsoft/go-winio", "golang.org/x/sys/windows"}}, // both for Windows alone
 	"enforce":                                {may: []string{"image", "engine"}},
