@@ -24,6 +24,8 @@ type serverMetrics struct {
 	silence   *prometheus.GaugeVec
 	silent    *prometheus.GaugeVec
 
+	shared *sharedMetrics // nil: nothing is shared
+
 	look []func() // at what is told as it is at that moment
 }
 
