@@ -88,8 +88,8 @@ func (o *sharedOptions) settings(r *reading) (shared.Settings, error) {
 		if err != nil {
 			return s, err
 		}
-		if s.Password = string(bytes.TrimRight(content, "\r\n")); s.Password == "" {
-			return s, fmt.Errorf("%s: holds no password", o.password)
+		if s.Password = string(bytes.TrimRight(content, "\r\n")); s.Password == "" || len(content) > maxPasswordFile {
+			return s, fmt.Errorf("%s: holds no password of at most %d bytes", o.password, maxPasswordFile)
 		}
 	}
 	if o.ca != "" {
@@ -98,8 +98,8 @@ func (o *sharedOptions) settings(r *reading) (shared.Settings, error) {
 			return s, err
 		}
 		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(content) {
-			return s, fmt.Errorf("%s: holds no certificate in PEM", o.ca)
+		if len(content) > maxMaterial || !pool.AppendCertsFromPEM(content) {
+			return s, fmt.Errorf("%s: holds no certificate in PEM, or too much", o.ca)
 		}
 		s.TLS = &tls.Config{RootCAs: pool}
 	}
@@ -185,6 +185,9 @@ func (m *serverMetrics) sharing() func(shared.Event) {
 		shared.Kept:    m.shared.keeps.WithLabelValues("kept"),
 		shared.Dropped: m.shared.keeps.WithLabelValues("dropped"),
 		shared.Unkept:  m.shared.keeps.WithLabelValues("failed"),
+	}
+	for what := range counters {
+		counters[what].Add(0)
 	}
 	return func(e shared.Event) { counters[e].Inc() }
 }
