@@ -127,6 +127,7 @@ type peers struct {
 	seen    notaryv1.Store        // nil: in memory
 	timeout time.Duration         // of one decision; 0 is the default
 	tracer  trace.Tracer          // nil: nothing is traced
+	shared  engine.Shared         // nil: nothing is shared with others
 }
 
 // newEngine makes the engine for policies that were loaded, and prints what their authorities warn of.
@@ -156,6 +157,7 @@ func (a *app) makeEngine(policies []*policy.Policy, p peers) (*engine.Engine, er
 		Now:     a.now,
 		Timeout: p.timeout,
 		Tracer:  p.tracer,
+		Shared:  p.shared,
 	})
 	if err != nil {
 		return nil, usageError("%w", err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/engine/shared"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust/notaryv1"
 	"github.com/assay-dev/assay/trust/notation"
@@ -53,6 +54,7 @@ type serveOptions struct {
 	timeout    time.Duration
 	drainDelay time.Duration
 	trace      traceOptions
+	shared     *sharedOptions // nil: nothing is shared
 
 	// otherPolicies says that policies come from somewhere else as well, so that --policy may be left out.
 	otherPolicies bool
@@ -116,6 +118,9 @@ func (o *serveOptions) check() error {
 	case o.drainDelay < 0:
 		return usageError("--drain-delay %v: want 0 or more", o.drainDelay)
 	}
+	if err := o.shared.check(); err != nil {
+		return err
+	}
 	return o.trace.check()
 }
 
@@ -139,7 +144,8 @@ type server struct {
 	awaited  <-chan struct{} // closed when all policies are there whose trust material is to be fetched first; nil: they are
 	needs    []knowledge     // without which the server is not ready
 	inFlight atomic.Int64
-	tracing  *tracing // nil: none
+	tracing  *tracing      // nil: none
+	shared   *shared.Cache // nil: nothing is shared
 
 	// unchecked says that TLS certificates of registries are not checked, which is counted.
 	unchecked bool
@@ -168,8 +174,12 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	if o.seen != nil {
 		seen = o.seen
 	}
+	sharing, err := s.share()
+	if err != nil {
+		return nil, err
+	}
 	if s.engine, err = a.makeEngine(nil, peers{
-		source: s.source, keeper: s.keeper, revoked: s.revoked, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(),
+		source: s.source, keeper: s.keeper, revoked: s.revoked, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(), shared: sharing,
 	}); err != nil {
 		return nil, err
 	}
@@ -289,4 +299,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 func (s *server) close() {
 	s.source.use(nil)
 	s.tracing.close()
+	if s.shared != nil {
+		s.shared.Close()
+	}
 }
