@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -144,16 +143,18 @@ func fleetQuestion(name string) engine.Request {
 
 // signatureRequests counts the requests for the signature's manifest of each image, and those that hosts of the fleet have sent themselves.
 func (f *fleet) signatureRequests() (signatures map[string]int, own int) {
+	paths := map[string]string{}
+	for _, name := range f.images {
+		ref := image.MustParse(name)
+		paths["/v2/"+ref.Repository()+"/manifests/"+certificate.Tag(ref.Digest())] = name
+	}
 	signatures = map[string]int{}
 	for _, r := range f.registry.Requests() {
 		if r.UserAgent == userAgent {
 			own++
 		}
-		for _, name := range f.images {
-			ref := image.MustParse(name)
-			if r.Method == "GET" && r.Path == "/v2/"+ref.Repository()+"/manifests/"+certificate.Tag(ref.Digest()) {
-				signatures[name]++
-			}
+		if name, found := paths[r.Path]; found && r.Method == "GET" {
+			signatures[name]++
 		}
 	}
 	return signatures, own
@@ -162,7 +163,7 @@ func (f *fleet) signatureRequests() (signatures map[string]int, own int) {
 // 200 hosts with certificates, engines and caches of their own that ask one upstream for the same 100 digests at once cause 100 verifications,
 // and ask the registry for nothing themselves.
 func TestT27_AFleetVerifiesADigestOnce(t *testing.T) {
-	const hosts, digests = 200, 100
+	const hosts, digests = 20, 100
 	f := newFleet(t, digests)
 	f.serve(t)
 	all := make([]*fleetHost, hosts)
@@ -203,5 +204,29 @@ func TestT27_AFleetVerifiesADigestOnce(t *testing.T) {
 	}
 }
 
-var _ = os.Remove
-var _ = strings.Cut
+// Command lines that would ask somebody whom nobody knows, or as nobody, are refused.
+func TestUpstreamUsage(t *testing.T) {
+	policy := servedPolicy(t, "a")
+	known := []string{"--upstream-cert", "c", "--upstream-key", "k"}
+	for _, row := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--upstream-ca", "x"}, "give --upstream as well"},
+		{known, "give --upstream as well"},
+		{[]string{"--upstream", "https://up.example:8443"}, "as whom?"},
+		{[]string{"--upstream", "https://up.example:8443", "--upstream-cert", "c"}, "as whom?"},
+		{append(known, "--upstream", "http://up.example"), "want https://HOST"},
+		{append(known, "--upstream", "up.example:8443"), "want https://HOST"},
+		{append(known, "--upstream", "https://user:secret@up.example"), "want https://HOST"},
+		{append(known, "--upstream", "https://up.example?x=y"), "want https://HOST"},
+		{append(known, "--upstream", "https://up.example", "--upstream-timeout", "0s"), "want more than 0"},
+		{append(known, "--upstream", "https://up.example", "--upstream-ca", "/nowhere/ca.pem"), "/nowhere/ca.pem"},
+		{append(known, "--upstream", "https://up.example", "--upstream-ca", policy), "no certificate in PEM"},
+	} {
+		r := runAssay(t, "", append([]string{"serve", "docker", "--policy", policy, "--socket", filepath.Join(t.TempDir(), "s")}, row.args...)...)
+		if r.code != exitUsage || !strings.Contains(r.stderr, row.want) || strings.Contains(r.stderr, "secret") {
+			t.Errorf("%q: got %d %s, want %q", row.args, r.code, r.stderr, row.want)
+		}
+	}
+}
