@@ -55,6 +55,7 @@ type serveOptions struct {
 	drainDelay time.Duration
 	trace      traceOptions
 	shared     *sharedOptions // nil: nothing is shared
+	upstream   upstreamOptions
 
 	// otherPolicies says that policies come from somewhere else as well, so that --policy may be left out.
 	otherPolicies bool
@@ -121,7 +122,10 @@ func (o *serveOptions) check() error {
 	if err := o.shared.check(); err != nil {
 		return err
 	}
-	return o.trace.check()
+	if err := o.trace.check(); err != nil {
+		return err
+	}
+	return o.upstream.check()
 }
 
 // server is what all servers share: one engine whose policies, registries and trust material are kept current, and what is told of it.
@@ -146,6 +150,7 @@ type server struct {
 	inFlight atomic.Int64
 	tracing  *tracing      // nil: none
 	shared   *shared.Cache // nil: nothing is shared
+	upstream *upstreamLink // nil: none
 
 	// unchecked says that TLS certificates of registries are not checked, which is counted.
 	unchecked bool
@@ -194,7 +199,11 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	}
 	s.open = newConnections(maxConnections, s.metrics.displaced.Inc)
 	s.metrics.registry.MustRegister(s.open.metrics()...)
-	s.point = &enforce.Point{Decider: s.engine, Timeout: o.timeout, Record: s.record}
+	decider, err := o.upstream.open(s)
+	if err != nil {
+		return nil, err
+	}
+	s.point = &enforce.Point{Decider: decider, Timeout: o.timeout, Record: s.record}
 	return s, nil
 }
 
@@ -298,6 +307,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // close lets go of what a server that does not run any more holds.
 func (s *server) close() {
 	s.source.use(nil)
+	s.upstream.close()
 	s.tracing.close()
 	if s.shared != nil {
 		s.shared.Close()
