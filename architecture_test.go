@@ -61,7 +61,7 @@ var house = map[string]row{
 	"registry/registrytest":                  {may: []string{"image", "registry"}, owns: []string{"github.com/google/go-containerregistry"}},
 	"engine":                                 {may: []string{"image", "policy", "trust"}, owns: append([]string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}, tracing...)},
 	"engine/wire":                            {may: []string{"image", "policy", "trust", "engine"}},
-	"engine/upstream":                        {may: []string{"image", "policy", "engine", "engine/wire"}, owns: []string{"github.com/maypok86/otter"}},
+	"engine/upstream":                        {may: []string{"image", "policy", "engine", "engine/wire"}, owns: []string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}},
 	"engine/shared":                          {may: []string{"image", "policy", "trust", "engine"}},
 	"convert":                                {may: []string{"image", "policy"}},
 	"workload":                               {may: []string{"image"}, owns: []string{"github.com/Microsoft/go-winio", "golang.org/x/sys/windows"}}, // both for Windows alone
@@ -74,6 +74,8 @@ var house = map[string]row{
 	"enforce/docker/memory":                  {may: []string{"image", "enforce/docker", "atomicfile"}, owns: []string{"github.com/gofrs/flock"}},
 	"enforce/containerd":                     {may: append([]string{"enforce/containerd/ask"}, points...)},
 	"enforce/containerd/ask":                 {},
+	"enforce/containerd/health":              {may: []string{"enforce/containerd/ask"}, owns: []string{"github.com/pelletier/go-toml", "google.golang.org/grpc", "google.golang.org/protobuf"}},
+	"enforce/containerd/health/healthtest":   {owns: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}},
 	"enforce/spire":                          {may: append([]string{"workload", "trust", "spelling", "enforce/spire/proto/*"}, points...), owns: append([]string{"github.com/hashicorp/go-hclog", "github.com/hashicorp/hcl"}, agent...)},
 	"enforce/spire/proto/attestorv1":         {},
 	"enforce/spire/proto/broker":             {},

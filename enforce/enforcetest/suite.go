@@ -10,6 +10,7 @@ import (
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/image"
 )
 
 // Answer is what became of a question at a point, in the words of its protocol.
@@ -49,6 +50,9 @@ func Fixed(v engine.Verdict) enforce.Decider {
 	return decider(func(_ context.Context, req engine.Request) engine.Verdict {
 		answer := v
 		answer.Image = req.Image
+		if ref, err := image.Parse(req.Image); err == nil {
+			answer.Canonical = ref.String()
+		}
 		return answer
 	})
 }

@@ -30,6 +30,8 @@ const (
 // Config is what a server is made of.
 type Config struct {
 	Routes []Route
+	// Decisions answers questions at wire.Path, of Users as well; nil: there is no such route.
+	Decisions *Decisions
 	// Users are those beside root and the own user who may use routes that are for Users.
 	Users []uint32
 
@@ -76,7 +78,7 @@ func New(c Config) (*Server, error) {
 			return nil, fmt.Errorf("node: user %d: the kernel calls users so that it cannot name, and they could be anybody", id)
 		}
 	}
-	if len(c.Routes) == 0 {
+	if len(c.Routes) == 0 && c.Decisions == nil {
 		return nil, errors.New("node: nothing to serve")
 	}
 	if c.Log == nil {
@@ -89,6 +91,12 @@ func New(c Config) (*Server, error) {
 		c.bounds = usual
 	}
 	s := &Server{config: c, mux: http.NewServeMux(), connections: newPlaces(c.bounds.connections), requests: newPlaces(c.bounds.requests)}
+	if c.Decisions != nil {
+		if c.Decisions.Point == nil {
+			return nil, errors.New("node: nothing to decide with")
+		}
+		c.Routes = append(slices.Clone(c.Routes), (&decisions{server: s, Decisions: *c.Decisions}).route())
+	}
 	for _, r := range c.Routes {
 		if r.Handler == nil {
 			return nil, fmt.Errorf("node: %s: nobody answers it", r.Pattern)
@@ -166,7 +174,7 @@ func (s *Server) forbid(h http.Handler, w http.ResponseWriter, r *http.Request) 
 	w.Header().Set("Connection", "close")
 	who := "nobody knows which user asks"
 	if peer := PeerOf(r.Context()); peer.Known {
-		who = fmt.Sprintf("user %d may not ask this", peer.UID)
+		who = fmt.Sprintf("%v may not ask this", peer)
 	}
 	refuse(h, w, r, http.StatusForbidden, who)
 }
