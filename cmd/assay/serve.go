@@ -34,7 +34,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.serveAPICommand(), a.serveDockerCommand(), a.serveKubernetesCommand())
+	cmd.AddCommand(a.serveAPICommand(), a.serveDockerCommand(), a.serveKubernetesCommand(), a.serveNodeCommand())
 	return cmd
 }
 
@@ -228,7 +228,7 @@ func policyWarnings(policies []*policy.Policy) []string {
 
 // record logs a verdict as one line, and counts it.
 func (s *server) record(o *enforce.Occasion, req engine.Request, v *engine.Verdict) {
-	s.metrics.observe(v)
+	s.metrics.decided(req.Point, v)
 	if s.unchecked && v.Allowed {
 		s.metrics.weakened.WithLabelValues(diaSkipVerify).Inc()
 	}

@@ -145,12 +145,17 @@ func (s *server) handler(routes map[string]http.Handler) http.Handler {
 			own[pattern] = h
 			continue
 		}
-		mux.Handle(pattern, s.tracing.handler(pattern, s.recovering(h, s.bounded(h, hurried(h, bodyTimeout)))))
+		mux.Handle(pattern, s.route(pattern, h))
 	}
 	for pattern, h := range own {
 		mux.Handle(pattern, s.recovering(h, h))
 	}
 	return s.parting(s.recognising(mux))
+}
+
+// route puts what is the same for all requests before a point's own handler.
+func (s *server) route(pattern string, h http.Handler) http.Handler {
+	return s.tracing.handler(pattern, s.recovering(h, s.bounded(h, hurried(h, bodyTimeout))))
 }
 
 // parting has clients connect anew, to whoever goes on, while this server drains: a connection that is closed under a client's request loses
