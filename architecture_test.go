@@ -62,7 +62,7 @@ var house = map[string]row{
 	"registry/registrytest":                  {may: []string{"image", "registry"}, owns: []string{"github.com/google/go-containerregistry"}},
 	"engine":                                 {may: []string{"image", "policy", "trust"}, owns: append([]string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}, tracing...)},
 	"engine/wire":                            {may: []string{"image", "policy", "trust", "engine"}},
-	"engine/upstream":                        {may: []string{"image", "policy", "engine", "engine/wire"}, owns: []string{"github.com/maypok86/otter"}},
+	"engine/upstream":                        {may: []string{"image", "policy", "engine", "engine/wire"}, owns: []string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}},
 	"engine/shared":                          {may: []string{"image", "policy", "trust", "engine"}},
 	"convert":                                {may: []string{"image", "policy"}},
 	"workload":                               {may: []string{"image"}, owns: []string{"github.com/Microsoft/go-winio", "golang.org/x/sys/windows"}}, // both for Windows alone

@@ -8,13 +8,19 @@ import (
 	"github.com/assay-dev/assay/image"
 )
 
+// Check is an error for a verdict that no engine gives, or that is no answer to a question, see About.
+func Check(req engine.Request, v *engine.Verdict) error {
+	if err := check(v); err != nil {
+		return err
+	}
+	return About(req, v)
+}
+
 // check is an error for a verdict that no engine gives. What allows must say by what.
 func check(v *engine.Verdict) error {
 	switch {
 	case v.Allowed && !lets(&v.Decision):
 		return fmt.Errorf("it allows, and its decision is %q in mode %.32q", v.Outcome, v.Mode)
-	case !v.Allowed && v.Outcome == engine.Allowed:
-		return errors.New("it does not allow, and its decision does")
 	case v.Child && v.Digest.IsZero():
 		return errors.New("a child without a digest")
 	}
@@ -72,10 +78,12 @@ func About(req engine.Request, v *engine.Verdict) error {
 		return fmt.Errorf("the verdict allows an image without a name: %w", err)
 	case err != nil:
 		return nil
-	case v.Canonical != ref.String() && (v.Allowed || v.Canonical != ""):
+	case v.Canonical != "" && v.Canonical != ref.String():
 		return fmt.Errorf("the verdict is about another image: %.128q", v.Canonical)
 	case v.Allowed && !v.Digest.IsZero() && !ref.Digest().IsZero() && v.Digest != ref.Digest() && !v.Child && (v.Pin == "" || ref.Tag() == ""):
 		return fmt.Errorf("the verdict is about another digest: %s", v.Digest)
+	case len(v.Chain) > 0 && !req.Content:
+		return errors.New("the verdict has a chain that nobody asked for")
 	case v.Pin != "" && (v.Digest.IsZero() || v.Pin != ref.Pinned(v.Digest).String()):
 		return fmt.Errorf("the verdict pins another image: %.128q", v.Pin)
 	}

@@ -12,6 +12,12 @@ import (
 	"github.com/assay-dev/assay/engine"
 )
 
+// ErrAnswer is of errors of Client.Ask about an answer that came and cannot be used: it cannot be read, or is about something else.
+var ErrAnswer = errors.New("the answer cannot be used")
+
+// ErrQuestion is of errors of Client.Ask about a question that cannot be sent.
+var ErrQuestion = errors.New("the question cannot be sent")
+
 // maxFailure is how many bytes of an answer without verdicts are read.
 const maxFailure = 4 << 10
 
@@ -29,14 +35,15 @@ func (c *Client) Ask(ctx context.Context, reqs ...engine.Request) ([]engine.Verd
 	}
 	body, err := EncodeQuestions(reqs)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
 	}
 	asked, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+Path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	asked.Header.Set("Content-Type", "application/json")
-	direct := *c.HTTP // a question goes where it was meant to go, and nowhere else
+	asked.Header["Idempotency-Key"] = nil // is not sent, and has a connection that has just ended replaced by a new one
+	direct := *c.HTTP                     // a question goes where it was meant to go, and nowhere else
 	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	answer, err := direct.Do(asked)
 	if err != nil {
@@ -44,7 +51,7 @@ func (c *Client) Ask(ctx context.Context, reqs ...engine.Request) ([]engine.Verd
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return nil, refusal(answer)
+		return nil, refused(answer)
 	}
 	limit := min(len(reqs)*(MaxVerdict+1)+maxFailure, MaxVerdictsBody)
 	told, err := io.ReadAll(io.LimitReader(answer.Body, int64(limit)+1))
@@ -52,26 +59,37 @@ func (c *Client) Ask(ctx context.Context, reqs ...engine.Request) ([]engine.Verd
 	case err != nil:
 		return nil, fmt.Errorf("the answer could not be read: %w", err)
 	case len(told) > limit:
-		return nil, fmt.Errorf("the answer has more than %d bytes", limit)
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrAnswer, limit)
 	}
 	verdicts, err := DecodeVerdicts(told, len(reqs))
 	if err != nil {
-		return nil, fmt.Errorf("the answer: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
 	for i := range verdicts {
 		if err := About(reqs[i], &verdicts[i]); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
 		}
 	}
 	return verdicts, nil
 }
 
-// refusal is the error of an answer without verdicts, with what it says of itself.
-func refusal(answer *http.Response) error {
+// StatusError is an answer without verdicts.
+type StatusError struct {
+	Status int    // of HTTP
+	Text   string // what it says of itself, for people; "" if nothing
+}
+
+// Error implements error.
+func (e *StatusError) Error() string {
+	if e.Text == "" {
+		return fmt.Sprintf("status %d", e.Status)
+	}
+	return fmt.Sprintf("status %d: %.512q", e.Status, e.Text)
+}
+
+func refused(answer *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxFailure)) // it is for people alone
 	var said struct{ Error string }
-	if err := json.Unmarshal(text, &said); err == nil && said.Error != "" {
-		return fmt.Errorf("status %d: %.512q", answer.StatusCode, said.Error)
-	}
-	return fmt.Errorf("status %d", answer.StatusCode)
+	_ = json.Unmarshal(text, &said)
+	return &StatusError{Status: answer.StatusCode, Text: said.Error}
 }

@@ -298,7 +298,6 @@ func TestT23_VerdictsThatContradictThemselves(t *testing.T) {
 		"allowed in another mode":  {Allowed: true, Decision: engine.Decision{Mode: "ENFORCE", Outcome: engine.Allowed}},
 		"allowed and cannot tell":  {Allowed: true, Decision: engine.Decision{Mode: "enforce", Outcome: engine.CouldNotTell}},
 		"allowed by no opinion":    {Allowed: true, Decision: engine.Decision{Mode: "enforce", Outcome: engine.NoOpinion}},
-		"denied and allowed":       {Decision: engine.Decision{Mode: "enforce", Outcome: engine.Allowed}},
 		"another policy stops":     {Allowed: true, Decision: engine.Decision{Mode: "enforce", Outcome: engine.Allowed}, Also: []engine.Decision{{Mode: "enforce"}}},
 		"a child of nothing":       {Child: true},
 		"proved by nothing":        {Decision: engine.Decision{Authorities: []engine.Attestation{proved}}},
@@ -389,7 +388,8 @@ func TestT22_About(t *testing.T) {
 	put("pin without a digest", false)(allowed(name+":1", image.Digest{}, pin(name+":1@"+a.String())))
 	put("other image", false)(allowed(name+"@"+a.String(), a, func(v *engine.Verdict) { v.Image = name + ":1" }))
 	put("other canonical", false)(allowed(name+"@"+a.String(), a, func(v *engine.Verdict) { v.Canonical = "registry.example/other@" + a.String() }))
-	put("no canonical", false)(allowed(name+"@"+a.String(), a, func(v *engine.Verdict) { v.Canonical = "" }))
+	put("no canonical", true)(allowed(name+"@"+a.String(), a, func(v *engine.Verdict) { v.Canonical = "" }))
+	put("a chain", false)(allowed(name+"@"+a.String(), a, func(v *engine.Verdict) { v.Chain = []engine.Link{{Manifest: a}} }))
 	put("no name, no", true)(engine.Request{Image: "A B"}, engine.Verdict{Image: "A B"})
 	put("no name, yes", false)(engine.Request{Image: "A B"}, engine.Verdict{Image: "A B", Allowed: true})
 }
