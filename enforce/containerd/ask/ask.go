@@ -127,7 +127,10 @@ func (a *Answer) check() error {
 // the event of a pod has room for, and beginning with "assay: ", so that it can be told whose refusal it is.
 func Line(text string) string {
 	text = strings.TrimSpace(strings.Map(plain, strings.ToValidUTF8(clip(text, 4*maxLine), "\uFFFD")))
-	if text != strings.TrimSpace(prefix) && !strings.HasPrefix(text, prefix) {
+	if text == "" {
+		text = "no reason was given"
+	}
+	if !strings.HasPrefix(text, prefix) {
 		text = prefix + text
 	}
 	if len(text) <= maxLine {
