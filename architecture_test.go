@@ -63,7 +63,8 @@ var house = map[string]row{
 	"engine":                                 {may: []string{"image", "policy", "trust"}, owns: append([]string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}, tracing...)},
 	"engine/wire":                            {may: []string{"image", "policy", "trust", "engine"}},
 	"engine/upstream":                        {may: []string{"image", "policy", "engine", "engine/wire"}, owns: []string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}},
-	"engine/shared":                          {may: []string{"image", "policy", "trust", "engine"}},
+	"engine/shared":                          {may: []string{"trust", "engine"}},
+	"engine/shared/sharedtest":               {},
 	"convert":                                {may: []string{"image", "policy"}},
 	"workload":                               {may: []string{"image"}, owns: []string{"github.com/Microsoft/go-winio", "golang.org/x/sys/windows"}}, // both for Windows alone
 	"enforce":                                {may: []string{"image", "engine"}},
