@@ -23,13 +23,20 @@ import (
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/enforce/api"
+	"github.com/assay-dev/assay/enforce/containerd"
+	"github.com/assay-dev/assay/enforce/containerd/ask"
 	"github.com/assay-dev/assay/enforce/docker"
 	"github.com/assay-dev/assay/enforce/kubernetes"
+	"github.com/assay-dev/assay/enforce/node"
 	"github.com/assay-dev/assay/enforce/spire"
 	"github.com/assay-dev/assay/enforce/spire/spiretest"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/registry"
+	"github.com/assay-dev/assay/trust/formats"
+	"github.com/assay-dev/assay/trust/notaryv1"
+	"github.com/assay-dev/assay/trust/notation"
+	"github.com/assay-dev/assay/trust/sigstore"
 	"github.com/assay-dev/assay/workload"
 )
 
@@ -40,6 +47,7 @@ type parityAnswer struct {
 	text     string           // what the protocol says to whoever asked
 	unasked  bool             // the point cannot be asked this
 
+	meaning   string         // where the protocol has words for it
 	told      map[string]any // the verdict in the place of verdicts, where only the protocol has it
 	selectors string
 }
@@ -63,7 +71,10 @@ type parityDesk struct {
 	recorded []engine.Verdict
 }
 
-func (w *parityWorld) desk(mode, set string) *parityDesk {
+func (w *parityWorld) desk(mode, set string) *parityDesk { return w.sharing(mode, set, nil) }
+
+// sharing is a desk whose engine shares what is proved.
+func (w *parityWorld) sharing(mode, set string, cache engine.Shared) *parityDesk {
 	w.Helper()
 	d := &parityDesk{parityWorld: w, mode: mode, set: set}
 	env := map[string]string{"ASSAY_STATE_DIR": w.TempDir()}
@@ -74,7 +85,12 @@ func (w *parityWorld) desk(mode, set string) *parityDesk {
 	w.Cleanup(d.client.CloseIdleConnections)
 	keeper, err := d.app.keeper()
 	must(w.TB, err)
-	d.engine, err = d.app.makeEngine(w.parse(w.policies(mode, set)), peers{source: d.client, keeper: keeper, seen: d.app.seenIn("")})
+	d.engine, err = engine.New(engine.Config{
+		Policies: w.parse(w.policies(mode, set)), Source: d.client, Tags: d.client, Now: d.app.now, Shared: cache,
+		Formats: formats.All(formats.Config{
+			Sigstore: sigstore.Config{Material: keeper}, NotaryV1: notaryv1.Config{Store: d.app.seenIn(""), Now: d.app.now}, Notation: notation.Config{Now: d.app.now},
+		}),
+	})
 	must(w.TB, err)
 	d.point = &enforce.Point{Decider: d.engine, Record: func(_ *enforce.Occasion, _ engine.Request, v *engine.Verdict) {
 		d.mu.Lock()
@@ -101,6 +117,8 @@ func (d *parityDesk) door(point string) parityDoor {
 		return d.kubernetes()
 	case "docker":
 		return d.docker()
+	case "containerd":
+		return d.containerd()
 	case "spire":
 		return d.spire()
 	case "api":
@@ -275,11 +293,16 @@ func (w *parityWorld) host() *parityHost {
 		if f.nameless {
 			continue
 		}
-		config, pid := w.configOn(f), int32(i+100)
+		config, pid := nameOf([]byte(f.name)), int32(i+100)
+		about := fmt.Sprintf(`"RepoTags":[%q],"RepoDigests":[],"Config":{"Labels":{"team":"payments"}}`, f.image)
+		if !f.made {
+			config = w.configOn(f)
+			about = fmt.Sprintf(`"RepoTags":[%q],"RepoDigests":[%q]`, f.ref.Name()+":1", f.ref.Name()+"@"+f.ref.Digest().String())
+		}
 		if _, there := h.images[config]; there {
 			w.Fatalf("%s: two images with one content", f)
 		}
-		h.images[config] = fmt.Sprintf(`{"Id":%q,"RepoTags":[%q],"RepoDigests":[%q],"Os":"linux","Architecture":"amd64"}`, config, f.ref.Name()+":1", f.ref.Name()+"@"+f.ref.Digest().String())
+		h.images[config] = fmt.Sprintf(`{"Id":%q,%s,"Os":"linux","Architecture":"amd64"}`, config, about)
 		h.images[f.image] = h.images[config]
 		id := fmt.Sprintf("%064x", i+1)
 		h.of[id] = fmt.Sprintf(`{"Id":%q,"Image":%q,"Config":{"Image":%q}}`, id, config, f.image)
@@ -342,8 +365,11 @@ func (d *parityDesk) docker() parityDoor {
 		return a
 	}
 	return func(f *parityFixture) parityAnswer {
-		pull := ask("/v1.41/images/create?fromImage="+url.QueryEscape(f.image), "")
-		a := parityAnswer{verdicts: d.take(), allowed: pull.Allow, text: pull.Msg}
+		a := parityAnswer{allowed: true}
+		if !f.made {
+			pull := ask("/v1.41/images/create?fromImage="+url.QueryEscape(f.image), "")
+			a = parityAnswer{verdicts: d.take(), allowed: pull.Allow, text: pull.Msg}
+		}
 		if f.nameless {
 			return a
 		}
@@ -354,6 +380,39 @@ func (d *parityDesk) docker() parityDoor {
 			a.text = create.Msg
 		}
 		return a
+	}
+}
+
+// node serves the daemon of a host, and returns its socket.
+func (d *parityDesk) node() string {
+	d.Helper()
+	c, err := containerd.New(containerd.Config{Point: d.point})
+	must(d.TB, err)
+	var routes []node.Route
+	for pattern, h := range c.Routes() {
+		routes = append(routes, node.Route{Pattern: pattern, Handler: h})
+	}
+	n, err := node.New(node.Config{Routes: routes, Decisions: &node.Decisions{Point: d.point, Points: policy.Points()}})
+	must(d.TB, err)
+	socket := filepath.Join(d.TempDir(), "node.sock")
+	l, err := net.Listen("unix", socket)
+	must(d.TB, err)
+	s := &httptest.Server{Listener: n.Listener(l), Config: &http.Server{Handler: n, ConnContext: n.Context}}
+	s.Start()
+	d.Cleanup(s.Close)
+	return socket
+}
+
+// containerd is asked as its image verifier asks, at the socket of the host's daemon.
+func (d *parityDesk) containerd() parityDoor {
+	socket := d.node()
+	return func(f *parityFixture) parityAnswer {
+		name, digest, _ := strings.Cut(f.image, "@")
+		a, err := ask.Node(context.Background(), socket, ask.Question{Name: name, Digest: digest, MediaType: mediaTypeImage, Size: 100})
+		if err != nil {
+			d.Fatalf("containerd, %s: %v", f, err)
+		}
+		return parityAnswer{verdicts: d.take(), allowed: a.Allowed, text: a.Reason, meaning: a.Meaning}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ import (
 )
 
 // tooLarge is more than any limit of a manifest.
-var tooLarge = append([]byte(`{"schemaVersion":2,"layers":[],"x":"`), append(bytes.Repeat([]byte("x"), 5<<20), `"}`...)...)
+var tooLarge = append([]byte(`{"schemaVersion":2,"layers":[],"x":"`), append(bytes.Repeat([]byte("x"), 4<<20), `"}`...)...)
 
 const (
 	mediaTypeImage = "application/vnd.oci.image.manifest.v1+json"
@@ -86,6 +87,15 @@ func (w *parityWorld) certificates() {
 	evil.image, evil.differs = tag(evil), map[string]string{"containerd": "resolved", "spire": "resolved"}
 	demanded := one("a tag where the rule demands a digest", "cert-demanded", "require: cert, digest: required", denied, "", sign)
 	demanded.image, demanded.differs = tag(demanded), map[string]string{"containerd": "resolved", "spire": "resolved"}
+
+	named := one("a rule for a tag that stands for another image by now", "cert-named", "require: cert", allowed, "", sign)
+	w.rules[paritySigned] = slices.Insert(w.rules[paritySigned], 0, fmt.Sprintf("{images: [%q], deny: by its tag}", tag(named)))
+	w.server.PushImage("parity/cert-named", "1", "linux/amd64", "moved on")
+	named.image, named.differs = tag(named)+"@"+named.ref.Digest().String(), map[string]string{"spire": "resolved"}
+	replaced := one("another digest than that of the tag, which insecureReplace puts in its place", "cert-replaced", "require: cert, digest: insecureReplace", allowed, "", sign)
+	replaced.ref = image.MustParse(replaced.ref.Name() + "@" + w.server.PushImage("parity/cert-replaced", "old", "linux/amd64", "old").String())
+	replaced.image = tag(replaced) + "@" + replaced.ref.Digest().String()
+	replaced.differs = map[string]string{"docker": "replaced", "containerd": "replaced here", "spire": "resolved"}
 
 	gone := w.push("digest-revoked")
 	w.certify(right, gone)
@@ -425,6 +435,8 @@ func (w *parityWorld) unsigned() {
 		}
 		w.add(f, "")
 	}
+	w.add(parityFixture{group: group, name: "local, made on the host", set: parityLocal, image: "built:1", outcome: denied, made: true,
+		differs: map[string]string{"docker": "local", "containerd": "resolved", "spire": "unpublished"}}, "")
 	digest := "@" + image.SHA256([]byte("somewhere")).String()
 	w.rules[paritySigned] = append(w.rules[paritySigned], `{images: ["registry.example/team/app", "docker.io/library/app"], deny: by its canonical name}`)
 	name("no opinion of any policy", paritySeveral, "registry.example/nobody/app"+digest, "registry.example/nobody/app"+digest, denied, map[string]string{"spire": "spelling"})
@@ -434,9 +446,8 @@ func (w *parityWorld) unsigned() {
 	for _, spelling := range []string{"app", "index.docker.io/library/app", "docker.io/app"} {
 		name("spelling: "+spelling+"@…", "", spelling+digest, "docker.io/library/app"+digest, denied, map[string]string{"spire": "spelling"})
 	}
-	unparsable := map[string]string{"docker": "unread", "containerd": "engine", "spire": "engine"}
-	name("no name: registry.example./team/app@…", "", "registry.example./team/app"+digest, "", denied, unparsable)
-	name("no name: Registry/UPPER:1", "", "registry.example/UPPER:1", "", denied, unparsable)
+	name("no name: registry.example./team/app@…", "", "registry.example./team/app"+digest, "", denied, map[string]string{"docker": "unread", "spire": "engine"})
+	name("no name: registry.example/UPPER:1", "", "registry.example/UPPER:1", "", denied, map[string]string{"docker": "unread", "containerd": "resolved", "spire": "engine"})
 }
 
 // repositoryOf makes a repository's name of a title.

@@ -22,41 +22,57 @@ type parityNote struct {
 	text       string
 	verdict    bool // the verdicts differ
 	refuses    bool // the point says no although the verdict allows
+	whatever   bool // in all modes
+	allows     bool // the point says yes although the verdict of the others denies
 	unrecorded bool // there is no verdict
 }
 
 // parityNotes are all reasons that there are. What is not explained by one is a failure.
 var parityNotes = map[string]parityNote{
-	"resolved": {text: "The engine has resolved the tag before it asks: the question is about the digest that it found (`containerd`: name:tag@digest; `spire`: name@digest). The verdict is the one that every other point gives about that question."},
-	"child":    {text: "Only the child of an index is vouched for, and the point cannot have the child run in the place of the index, so that it refuses. `kubernetes` pins the child, `docker` compares it with the content that runs.", refuses: true},
-	"signed":   {text: "Trust data say which digest the tag stands for, and `docker` decides about that one whatever the registry has under the tag, as it compares the content before it runs: the verdict allows the signed digest, and what the host has under the name is refused as another content.", verdict: true, refuses: true},
-	"spelling": {text: "`spire` asks about images that run, by what the engine calls them; of this one there is only a name."},
-	"unread":   {text: "`docker` refuses a request that it cannot read before anybody is asked, with the same reason.", unrecorded: true},
-	"engine":   {text: "The engine refuses such a name itself: the point never hears of it."},
+	"resolved":      {text: "The engine has resolved the tag before it asks: the question is about the digest that it found (`containerd`: name:tag@digest; `spire`: name@digest). The verdict is the one that every other point gives about that question."},
+	"child":         {text: "Only the child of an index is vouched for, and the point cannot have the child run in the place of the index, so that it refuses. `kubernetes` pins the child, `docker` compares it with the content that runs.", refuses: true},
+	"signed":        {text: "Trust data say which digest the tag stands for, and `docker` decides about that one whatever the registry has under the tag, as it compares the content before it runs: the verdict allows the signed digest, and what the host has under the name is refused as another content.", verdict: true, refuses: true},
+	"replaced":      {text: "`docker` lets the pull pass, which the verdict allows for the digest that takes the place of the given one, and refuses a container of the digest that was given.", verdict: true, refuses: true},
+	"replaced here": {text: "containerd pulls the very digest that it asks about, and so refuses where a rule puts another one in its place. `kubernetes` writes it into the pod.", refuses: true},
+	"local":         {text: "Only `docker` sees images that were made on its host. A rule with `local` matches at no other point, and the image has no other rule.", verdict: true, allows: true},
+	"unpublished":   {text: "The image was pulled from nowhere, so that there is nothing to ask about: a workload of it gets no identity.", unrecorded: true, refuses: true},
+	"spelling":      {text: "`spire` asks about images that run, by what the engine calls them; of this one there is only a name."},
+	"unread":        {text: "`docker` refuses a request that it cannot read before anybody is asked, with the same reason.", unrecorded: true},
+	"engine":        {text: "The engine refuses such a name itself: the point never hears of it."},
 }
 
 // parityTable is what came of a run.
 type parityTable struct {
 	verdicts map[*parityFixture]map[string]string // by mode
 	cells    map[*parityFixture]map[string]string // by point: "" is equal, else the note
+	words    map[*parityFixture]map[string]string // by point
 }
 
 func newParityTable() *parityTable {
-	return &parityTable{verdicts: map[*parityFixture]map[string]string{}, cells: map[*parityFixture]map[string]string{}}
+	return &parityTable{verdicts: map[*parityFixture]map[string]string{}, cells: map[*parityFixture]map[string]string{}, words: map[*parityFixture]map[string]string{}}
 }
 
 func (p *parityTable) verdict(f *parityFixture, mode string, v *engine.Verdict) {
 	if p.verdicts[f] == nil {
 		p.verdicts[f] = map[string]string{}
 	}
-	word := strings.ReplaceAll(v.Outcome.String(), "-", " ")
+	word := wordOf(v)
 	if v.Allowed && v.Outcome != engine.Allowed {
-		word = "allowed"
+		word = map[string]string{"warn": "runs, with a warning", "audit": "runs, recorded"}[mode]
 	}
 	p.verdicts[f][mode] = word
 }
 
-func (p *parityTable) set(f *parityFixture, point, note string) {
+func wordOf(v *engine.Verdict) string { return strings.ReplaceAll(v.Outcome.String(), "-", " ") }
+
+// set notes that a point was asked. word is the verdict, where the question is another one and the answer is too.
+func (p *parityTable) set(f *parityFixture, point, note, word string) {
+	if p.words[f] == nil {
+		p.words[f] = map[string]string{}
+	}
+	if word != "" {
+		p.words[f][point] = word
+	}
 	if p.cells[f] == nil {
 		p.cells[f] = map[string]string{}
 	}
@@ -111,6 +127,10 @@ func (p *parityTable) page(fixtures []*parityFixture) string {
 	}
 	fields("What is compared", parityCompared)
 	fields("What is not", parityExcluded)
+	b.WriteString(parityWaysHead)
+	for _, way := range parityWays {
+		fmt.Fprintf(&b, "| %s | %s |\n", way.name, way.text)
+	}
 	b.WriteString(parityLegend)
 	numbers, order := map[string]int{}, []string(nil)
 	group := ""
@@ -135,6 +155,10 @@ func (p *parityTable) page(fixtures []*parityFixture) string {
 			}
 			sign := "="
 			switch n := parityNotes[note]; {
+			case p.words[f][point] != "":
+				sign = p.words[f][point]
+			case n.allows:
+				sign = "yes"
 			case n.refuses:
 				sign = "no"
 			case note == "engine", note == "spelling":
@@ -170,6 +194,16 @@ explained here, on every cell that nobody asked, and when this page is not what 
 | cli | ` + "`assay verify -o json`" + `, a new run for each image |
 `
 
+const parityWaysHead = `
+## Other ways to a verdict
+
+A point need not decide with an engine of its own. Every fixture was put to each of these as well, in each mode, cold and warm; the verdicts are equal to those
+of an own engine without exception, and each way was seen to be used.
+
+| way | how |
+|---|---|
+`
+
 const parityLegend = `
 ## The table
 
@@ -178,13 +212,11 @@ one that enforcing would have given. Then, for each point:
 
 * **=** the verdict equals that of all other points, in all modes, and the point does what it says: it allows or refuses in its protocol, with the reason in its text. At ` + "`spire`" + ` a workload gets selectors of proofs
   exactly where the verdict allows by somebody's word, so never by a rule that asks for none, nor by warn or audit.
-* **= with a number**, **no**, **–**: the note says what is different there by the point's nature. A "–" cannot be asked.
+* **= with a number**, **yes**, **no**, **a verdict**, **–**: the note says what is different there by the point's nature. A "–" cannot be asked.
 `
 
 const parityEnd = `
 ## Real peers
 
-The test above has stand-ins for the peers. The story e2e/stories/parity.txtar asks about the fixtures "good", "unsigned" and "signed by somebody else" of each format where the
-evidence was made by the real tools (assay sign, cosign, docker trust, notation's signer), at the real peers: an API server, a Docker engine, SPIRE's
-plugin beside that engine, serve api and the command.
+The test above has stand-ins for the peers, which are ` + "`a client with a table in memory`" + `. What real ones do with some of these fixtures is told by the stories in e2e/stories.
 `

@@ -34,10 +34,11 @@ type parityFixture struct {
 	image       string // as it is asked about where the point takes any name
 	ref         image.Ref
 	outcome     engine.Outcome
-	says        string // a part of the reason, or of that of an authority
-	set         string // of policies; "" is paritySigned
-	nameless    bool   // ref is no image of a registry that is there: only the name is decided about
-	differs     map[string]string
+	says        string            // a part of the reason, or of that of an authority
+	set         string            // of policies; "" is paritySigned
+	nameless    bool              // there is no image on the host: ref is no image of a registry that is there: only the name is decided about
+	made        bool              // the image was made on the host: no registry has it
+	differs     map[string]string // by point: the note that explains it
 }
 
 // The sets of policies.
@@ -45,7 +46,10 @@ const (
 	paritySigned  = "signed"  // one policy, with an authority for each kind of evidence
 	parityRevoked = "revoked" // one that takes digests back
 	paritySeveral = "several" // three: what one says, the others do not
+	parityLocal   = "local"   // one with a rule about images that were made on the host
 )
+
+var paritySets = []string{paritySigned, parityRevoked, paritySeveral, parityLocal}
 
 // parityWorld is registries with images and evidence, and the policies about them.
 type parityWorld struct {
@@ -156,6 +160,8 @@ func (w *parityWorld) write(mode, set string) []string {
 	switch set {
 	case parityRevoked:
 		return []string{write("revoked", authorities+rules+list("revoked", []string{w.takenBack}, "  - "))}
+	case parityLocal:
+		return []string{write("local", list("rules", []string{"{local: {labels: {team: payments}}, allow: built here}"}, "  - "))}
 	case paritySeveral:
 		all := fmt.Sprintf("{images: [%q], allow: for the test}", w.server.Host()+"/**")
 		no := fmt.Sprintf("{images: [%q], deny: closed by another policy}", w.server.Host()+"/parity/several-denied")
