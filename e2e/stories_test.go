@@ -50,6 +50,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"chart":       cmdChart,
 		"collector":   cmdCollector,
 		"container":   cmdContainer,
+		"containerd":  cmdContainerd,
 		"digest":      cmdDigest,
 		"dockerd":     cmdDockerd,
 		"eventually":  cmdEventually,
@@ -87,6 +88,7 @@ type world struct {
 	notary     *notary
 	kubernetes *kubernetes
 	collector  *collector
+	containerd *containerd
 	dockerd    *dockerd
 	agent      *spiretest.Host
 	marked     requests

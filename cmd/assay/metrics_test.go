@@ -126,10 +126,14 @@ func everyMetric() *serverMetrics {
 	m := newServerMetrics()
 	m.registry.MustRegister(expiry(&fileIdentity{}))
 	m.registry.MustRegister(newConnections(1, nil).metrics()...)
+	can := newCanary(0, nil)
+	can.last.WithLabelValues("x").Set(1)
+	m.registry.MustRegister(can.last, can.refused)
+	m.registry.MustRegister(m.copyAge)
 	m.refuse("x")
 	m.loaded("x", nil)
 	m.event("x")
-	m.observe(&engine.Verdict{Decision: engine.Decision{Authorities: []engine.Attestation{{Standing: engine.Proved, Weakened: []string{"x"}}}}})
+	m.decided("x", &engine.Verdict{Decision: engine.Decision{Authorities: []engine.Attestation{{Standing: engine.Proved, Weakened: []string{"x"}}}}})
 	m.material("x", 0, false)
 	m.policies.WithLabelValues("x", "x").Set(1)
 	c := &contacts{metrics: m}
@@ -171,7 +175,7 @@ func TestMetricsAreOnTheirPage(t *testing.T) {
 			t.Errorf("docs/reference/metrics.md has %s, which does not exist", name[1])
 		}
 	}
-	if len(known) != 19 {
-		t.Errorf("got %d metrics, want 19", len(known))
+	if len(known) != 23 {
+		t.Errorf("got %d metrics, want 23", len(known))
 	}
 }

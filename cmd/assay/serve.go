@@ -135,6 +135,7 @@ type server struct {
 	open     *connections
 	ready    readiness
 	awaited  <-chan struct{} // closed when all policies are there whose trust material is to be fetched first; nil: they are
+	needs    []knowledge     // without which the server is not ready
 	inFlight atomic.Int64
 	tracing  *tracing // nil: none
 

@@ -136,7 +136,7 @@ func (s *server) keepMaterial(ctx context.Context) {
 func (s *server) handler(routes map[string]http.Handler) http.Handler {
 	own := map[string]http.Handler{
 		"GET /healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }),
-		"GET /readyz":  &s.ready,
+		"GET /readyz":  knowing(&s.ready, s.needs...),
 		"GET /metrics": s.metrics.handler(func() []material.Status { return s.keeper.Statuses(s.app.now()) }),
 	}
 	mux := http.NewServeMux()

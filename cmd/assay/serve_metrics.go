@@ -27,6 +27,7 @@ type serverMetrics struct {
 	policies  *prometheus.GaugeVec
 	silence   *prometheus.GaugeVec
 	silent    *prometheus.GaugeVec
+	copyAge   prometheus.Gauge // of a node with the policies of a cluster; else not registered
 
 	look []func() // at what is told as it is at that moment
 }
@@ -67,6 +68,9 @@ func newServerMetrics() *serverMetrics {
 		silent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "assay_watch_stale", Help: "1 if a watch has not stood for so long that what is known may be old.",
 		}, []string{"what"}),
+		copyAge: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "assay_policies_copy_age_seconds", Help: "How old the copy of the cluster's policies is that decides; 0 if the API server has told of them since the start.",
+		}),
 	}
 	m.registry.MustRegister(m.requests, m.points, m.bugs, m.turned, m.loads, m.refused, m.events, m.displaced, m.policies, m.silence, m.silent,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os/user"
 	"strconv"
@@ -29,9 +30,16 @@ Root and the own user may use everything. Users of --allow-user may ask for
 verdicts in the name of the points cli and spire; the socket must let them connect
 (--socket-mode, --socket-group). Nobody else is answered: the kernel says who asks.
 
+With --policy-resources the TrustPolicy and NamespaceTrustPolicy objects of a
+cluster decide, which are read and never written to. A copy of them is kept in the
+state folder: static pods come before the API server, and are decided about by it.
+
 An engine finds the daemon by the file /etc/docker/plugins/assay.spec with the
 line unix:///run/assay/node.sock. Start the daemon before containerd and the engine.
 Under systemd the socket is the one that systemd holds (LISTEN_FDS).
+
+With --containerd-canary it sees, now and then, whether containerd refuses an image
+that nobody vouched for, and says so in its metrics and its log.
 `
 
 const serveNodeExamples = `  # for containerd, with policies that are read again when they change
@@ -41,6 +49,12 @@ const serveNodeExamples = `  # for containerd, with policies that are read again
   echo unix:///run/assay/node.sock > /etc/docker/plugins/assay.spec
   assay serve node --policy /etc/assay/policies --docker --route exec=deny
 
+  # on a node of a cluster, with the cluster's policies
+  assay serve node --policy-resources --kubeconfig /etc/assay/kubeconfig --own-namespace assay --state-dir /var/lib/assay
+
+  # have containerd pull a canary every hour, which must be refused
+  assay serve node --policy /etc/assay/policies --containerd-canary /run/containerd/containerd.sock --listen-metrics 127.0.0.1:9323
+
   # the user of a CI runner may ask; metrics for a collector on this host
   assay serve node --policy /etc/assay/policies --socket-mode 0660 --socket-group runner --allow-user runner --listen-metrics 127.0.0.1:9323`
 
@@ -49,9 +63,11 @@ type serveNodeOptions struct {
 	*serveOptions
 	hostOptions
 	dockerOptions
-	docker bool
-	allow  []string
-	users  []uint32
+	cluster nodePolicyOptions
+	canary  canaryOptions
+	docker  bool
+	allow   []string
+	users   []uint32
 }
 
 func (a *app) serveNodeCommand() *cobra.Command {
@@ -66,11 +82,14 @@ func (a *app) serveNodeCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	o.socket.flags(f, defaultNodeSocket)
+	f.BoolVar(&o.socket.taken, "take-over", false, "take the place of a daemon that still serves the socket, which is told to end by whoever started it: between the two nobody finds none")
 	f.StringArrayVar(&o.allow, "allow-user", nil, "`USER`, by name or number, who may ask for verdicts beside root and the own user; may be repeated")
 	f.StringArrayVarP(&o.policies, "policy", "p", nil, "policy `FILE`, or folder of *.yaml and *.yml files; may be repeated; read again when it changes")
+	o.cluster.flags(f)
 	f.BoolVar(&o.docker, "docker", false, "be the authorization plugin of a Docker engine at the same socket")
 	o.engineFlag(f)
 	o.dockerOptions.flags(f)
+	o.canary.flags(f)
 	o.metricsFlag(f)
 	f.DurationVar(&o.timeout, "timeout", defaultDockerTimeout, "how long one request with all its images may take")
 	o.trace.flags(f)
@@ -79,7 +98,7 @@ func (a *app) serveNodeCommand() *cobra.Command {
 	stateFlag(cmd, &o.stateDir)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return refuseEmpty(cmd) }
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := o.checkDocker(cmd); err != nil {
+		if err := errors.Join(o.checkDocker(cmd), o.canary.check(f)); err != nil {
 			return err
 		}
 		return a.serveNode(cmd.Context(), o)
@@ -107,16 +126,32 @@ func (a *app) serveNode(ctx context.Context, o *serveNodeOptions) error {
 	if err := o.readRoutes(nil); err != nil {
 		return err
 	}
+	o.otherPolicies, o.beside.policy = o.cluster.resources, "; --policy-resources takes the policies of a cluster"
 	if err := o.check(); err != nil {
+		return err
+	}
+	if err := o.cluster.check(); err != nil {
 		return err
 	}
 	s, err := a.newServer(nodeName, o.serveOptions)
 	if err != nil {
 		return err
 	}
+	known, err := o.cluster.know(s, o.stateDir)
+	if err != nil {
+		return err
+	}
 	routes, beside, err := s.nodeRoutes(o)
 	if err != nil {
 		return err
+	}
+	beside = append(beside, known.runs...)
+	canaries, err := s.canaries(&o.canary)
+	if err != nil {
+		return err
+	}
+	if canaries != nil {
+		beside = append(beside, canaries)
 	}
 	decisions := &node.Decisions{Point: s.point, Points: policy.Points(), Via: s.route}
 	n, err := node.New(node.Config{Routes: routes, Decisions: decisions, Users: o.users, Log: s.log, Refused: s.turnedAway})

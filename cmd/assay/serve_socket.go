@@ -24,6 +24,7 @@ type socketOptions struct {
 	path  string
 	mode  string
 	group string
+	taken bool // the place of somebody who still serves the socket is taken
 }
 
 // flags adds the flags of a server's own socket; path is where it is by default.
@@ -123,6 +124,9 @@ func (o *socketOptions) vacant() error {
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("%s: is there and no socket", o.path)
+	}
+	if o.taken {
+		return nil
 	}
 	conn, err := net.DialTimeout("unix", o.path, time.Second)
 	if err == nil {

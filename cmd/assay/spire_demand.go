@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/enforce/node"
 	"github.com/assay-dev/assay/enforce/spire"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
@@ -60,6 +61,9 @@ func (d *spireDemands) newVerifier(v spire.Verification, kind string) (spire.Ver
 	if v.Sigstore != nil && v.Policy != "" {
 		return nil, usageError("only one of [sigstore, policy] can be used")
 	}
+	if v.Node != "" {
+		return d.atNode(v, kind)
+	}
 	made, err := d.decider(v)
 	if err != nil {
 		if v.Sigstore != nil {
@@ -74,6 +78,19 @@ func (d *spireDemands) newVerifier(v spire.Verification, kind string) (spire.Ver
 		Kind: kind, Sigstore: v.Sigstore, Point: made.point, Log: d.plugin.Log(), Meter: d.plugin,
 		Lenient: func(r engine.Request) bool { return made.engine.Lenient(r.Request) },
 		Close:   sync.OnceFunc(func() { d.release(made) }),
+	}), nil
+}
+
+// atNode has the daemon of the node decide, which need not be there yet. What cannot even be asked about passes never, whatever the daemon's
+// policies are: it answers for images, and an answer that nobody was asked for is none.
+func (d *spireDemands) atNode(v spire.Verification, kind string) (spire.Verifier, error) {
+	if v.Sigstore != nil || v.Policy != "" {
+		return nil, usageError("only one of [sigstore, policy, node_socket] can be used")
+	}
+	daemon := node.Open(v.Node)
+	return spire.NewDemand(spire.DemandConfig{
+		Kind: kind, Point: &enforce.Point{Decider: daemon, Timeout: spire.EvidenceTimeout}, Log: d.plugin.Log(), Meter: d.plugin,
+		Close: daemon.Close,
 	}), nil
 }
 

@@ -263,6 +263,22 @@ func TestT42_WhoMayUseWhat(t *testing.T) {
 	}
 }
 
+// T42: the zero peer has the number of root and that of whichever user is allowed first, and is neither.
+func TestT42_NobodyIsAUser(t *testing.T) {
+	s, err := node.New(node.Config{Decisions: deciding(allowing()), Users: []uint32{0, another}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []node.Peer{{}, {UID: another}, {UID: uint32(os.Geteuid())}, node.PeerOf(t.Context())} {
+		if s.Allowed(p) || p.Trusted() {
+			t.Errorf("%+v may ask", p)
+		}
+	}
+	if !s.Allowed(node.Peer{UID: another, Known: true}) {
+		t.Error("a user that may ask may not")
+	}
+}
+
 // Requests that did not come by the server's own listener are nobody's.
 func TestRequestsWithoutAConnection(t *testing.T) {
 	s, err := node.New(node.Config{Decisions: deciding(allowing())})
