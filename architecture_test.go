@@ -54,6 +54,7 @@ var house = map[string]row{
 	"trust/notaryv1/notarytest":              {may: []string{"image"}},
 	"trust/notaryv1/state":                   {may: []string{"trust/notaryv1", "atomicfile"}, owns: []string{"github.com/gofrs/flock", "golang.org/x/sync/singleflight"}},
 	"trust/notation":                         {may: []string{"image", "trust"}, owns: []string{"github.com/notaryproject", "github.com/veraison/go-cose", "golang.org/x/crypto/ocsp"}},
+	"trust/notation/notationtest":            {may: []string{"image"}, owns: []string{"github.com/notaryproject"}},
 	"trust/formats":                          {may: []string{"trust", "trust/*"}},
 	"trust/trusttest":                        {may: []string{"image", "trust"}},
 	"registry":                               {may: []string{"image", "trust"}, owns: []string{"oras.land/oras-go"}},
