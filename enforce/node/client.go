@@ -55,7 +55,7 @@ func dial(ctx context.Context, socket string, credentials func(net.Conn) (Peer, 
 	case err != nil:
 		err = fmt.Errorf("nobody knows who listens: %w", err)
 	case !peer.Trusted():
-		err = fmt.Errorf("user %d listens, whose word does not count; want root or user %d", peer.UID, ownUser())
+		err = fmt.Errorf("%v listens, whose word does not count: only root's does, and that of whoever asks", peer)
 	default:
 		return conn, nil
 	}
