@@ -124,3 +124,17 @@ func TestT41_NamedConfig(t *testing.T) {
 		t.Errorf("got %d, %q", code, line)
 	}
 }
+
+// What an operator copies says what holds without it.
+func TestConfigOfDeploy(t *testing.T) {
+	content, err := os.ReadFile("../../deploy/containerd/containerd-verifier.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	got, err := readConfig(w.write("config.json", string(content), 0o600), "")
+	want, _ := readConfig(w.path("none"), "")
+	if err != nil || got.socket != want.socket || got.timeout != want.timeout || !slices.Equal(got.fallback, want.fallback) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}

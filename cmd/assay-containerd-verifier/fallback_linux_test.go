@@ -42,6 +42,7 @@ func TestT41_FallbackVerdicts(t *testing.T) {
 		{"another image", verdict("registry.example/other@"+digest, digest, true, ""), 0, exitBug, "verdict is about"},
 		{"another digest", verdict(full, otherDigest, true, ""), 0, exitBug, "verdict is about " + otherDigest},
 		{"no digest", strings.Replace(allowing(), `"digest":"`+digest+`",`, ``, 1), 0, exitBug, "verdict is about"},
+		{"one in its place", verdict(full, otherDigest, true, `,"pin":"registry.example/app@` + otherDigest + `"`), 0, exitDenied, otherDigest + " is to run in its place"},
 		{"a child", verdict(full, otherDigest, true, `,"child":true`), 0, exitDenied, "only " + otherDigest},
 		{"a child that is the same", verdict(full, digest, true, `,"child":true`), 0, exitDenied, "only "},
 	}
