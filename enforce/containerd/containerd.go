@@ -25,7 +25,6 @@ const Name = "containerd"
 const (
 	Malformed = "malformed"
 	Broken    = "bug"
-	Forbidden = "forbidden"
 )
 
 // Config is what the point is made of.
@@ -73,11 +72,10 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.write(w, id, http.StatusOK, a)
 }
 
-// Refuse answers a request that the server does not let in, or at which it broke down, with an answer that allows nothing.
+// Refuse answers a request that the server does not let in, or at which it broke down, with an answer that allows nothing. The server counts it.
 func (h handler) Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
 	id := enforce.RequestID(r.Header.Get("X-Request-ID"))
 	w.Header().Set("X-Request-ID", id)
-	h.point.config.Refused(Forbidden)
 	h.write(w, id, status, ask.No(ask.CouldNotTell, "could not tell: "+text))
 }
 
@@ -121,6 +119,8 @@ func toAnswer(q *ask.Question, v *engine.Verdict) ask.Answer {
 		return ask.No(meaning.String(), strings.ReplaceAll(enforce.Refusal(v), "\n", "; "))
 	case v.Child:
 		return ask.No(ask.Denied, fmt.Sprintf("%s: may not run: only %s in it is vouched for; next: pull that by its digest, or have the whole signed", v.Image, v.Digest))
+	case !v.Digest.IsZero() && v.Digest.String() != q.Digest && v.Pin != "": // by a rule with insecureReplace
+		return ask.No(ask.Denied, fmt.Sprintf("%s: may not run: %s is to run in its place, and containerd pulls what it asked about; next: pull %s", v.Image, v.Digest, v.Pin))
 	case !v.Digest.IsZero() && v.Digest.String() != q.Digest:
 		return ask.No(ask.Bug, fmt.Sprintf("%s: bug: the verdict is about %s", v.Image, v.Digest))
 	}
