@@ -218,5 +218,17 @@ one that enforcing would have given. Then, for each point:
 const parityEnd = `
 ## Real peers
 
-The test above has stand-ins for the peers, which are ` + "`a client with a table in memory`" + `. What real ones do with some of these fixtures is told by the stories in e2e/stories.
+The test above has stand-ins for the peers. The story e2e/stories/parity.txtar puts these rows to real ones, in the mode enforce: of each format *good*, *unsigned* and *signed by somebody else*, of
+the format sigstore with a key and keyless, of the format notation in both envelopes. The evidence is made by the real tools: assay sign, cosign, notary, notation's signer.
+
+| point | peer | what it is let do, or not |
+|---|---|---|
+| kubernetes | kube-apiserver | kubectl run |
+| docker | dockerd | docker pull, docker create |
+| containerd | containerd with assay-containerd-verifier, by the node daemon | ctr image pull |
+| spire | the plugin as a process, beside dockerd | the attestation of a running container |
+| api | assay serve api | curl |
+| cli | assay verify | |
+
+Outcome, mode, policy, rule and reason of every verdict in the logs are equal, and each peer did what they say.
 `
