@@ -52,6 +52,7 @@ type serveOptions struct {
 	timeout    time.Duration
 	drainDelay time.Duration
 	trace      traceOptions
+	upstream   upstreamOptions
 
 	// otherPolicies says that policies come from somewhere else as well, so that --policy may be left out.
 	otherPolicies bool
@@ -115,7 +116,10 @@ func (o *serveOptions) check() error {
 	case o.drainDelay < 0:
 		return usageError("--drain-delay %v: want 0 or more", o.drainDelay)
 	}
-	return o.trace.check()
+	if err := o.trace.check(); err != nil {
+		return err
+	}
+	return o.upstream.check()
 }
 
 // server is what all servers share: one engine whose policies, registries and trust material are kept current, and what is told of it.
@@ -137,7 +141,8 @@ type server struct {
 	awaited  <-chan struct{} // closed when all policies are there whose trust material is to be fetched first; nil: they are
 	needs    []knowledge     // without which the server is not ready
 	inFlight atomic.Int64
-	tracing  *tracing // nil: none
+	tracing  *tracing      // nil: none
+	upstream *upstreamLink // nil: none
 
 	// unchecked says that TLS certificates of registries are not checked, which is counted.
 	unchecked bool
@@ -181,7 +186,11 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	}
 	s.open = newConnections(maxConnections, s.metrics.displaced.Inc)
 	s.metrics.registry.MustRegister(s.open.metrics()...)
-	s.point = &enforce.Point{Decider: s.engine, Timeout: o.timeout, Record: s.record}
+	decider, err := o.upstream.open(s)
+	if err != nil {
+		return nil, err
+	}
+	s.point = &enforce.Point{Decider: decider, Timeout: o.timeout, Record: s.record}
 	return s, nil
 }
 
@@ -285,5 +294,6 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // close lets go of what a server that does not run any more holds.
 func (s *server) close() {
 	s.source.use(nil)
+	s.upstream.close()
 	s.tracing.close()
 }
