@@ -31,7 +31,7 @@ func TestConfig(t *testing.T) {
 }
 
 // A configuration that says something else than it seems, or that somebody else can have written, refuses.
-func TestT41_ConfigsThatAreRefused(t *testing.T) {
+func TestT51_ConfigsThatAreRefused(t *testing.T) {
 	rows := []struct {
 		name, content, want string
 		mode                os.FileMode
@@ -70,7 +70,7 @@ func TestT41_ConfigsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestT41_FilesThatAreNoConfig(t *testing.T) {
+func TestT51_FilesThatAreNoConfig(t *testing.T) {
 	rows := map[string]struct {
 		prepare func(w *world) error
 		want    string
@@ -109,7 +109,7 @@ func TestT41_FilesThatAreNoConfig(t *testing.T) {
 }
 
 // A file that is named must be there; else a typing error would be the defaults.
-func TestT41_NamedConfig(t *testing.T) {
+func TestT51_NamedConfig(t *testing.T) {
 	w := newWorld(t)
 	w.verifier.getenv = func(name string) string {
 		return map[string]string{"ASSAY_CONTAINERD_VERIFIER_CONFIG": w.path("mistyped.json")}[name]
