@@ -25,8 +25,8 @@ help: ## this list
 demo: build ## eight images and what is decided about them, and why, in two minutes
 	@bin/assay demo
 
-build: ## bin/assay, one static binary
-	@CGO_ENABLED=0 go build $(if $(TAGS),-tags '$(TAGS)') -trimpath -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))' -o bin/assay ./cmd/assay
+build: ## bin/assay and bin/assay-containerd-verifier, static binaries
+	@CGO_ENABLED=0 go build $(if $(TAGS),-tags '$(TAGS)') -trimpath -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))' -o bin/ ./cmd/assay ./cmd/assay-containerd-verifier
 
 image: build ## the image of Assay, with the docker that is there (IMAGE=name:tag, BASE=image, CA_BUNDLE=file)
 	@deploy/image/build '$(IMAGE)'

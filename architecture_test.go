@@ -90,6 +90,7 @@ var house = map[string]row{
 	"sign/local":                             {may: []string{"image", "trust", "trust/certificate", "sign"}, owns: []string{"github.com/youmark/pkcs8", "golang.org/x/crypto/ssh"}},
 	"sign/vault":                             {may: []string{"image", "trust", "trust/certificate", "sign"}, owns: []string{"github.com/hashicorp/vault/api"}},
 	"cmd/assay":                              {may: []string{"*"}, owns: []string{"github.com/spf13", "github.com/jedib0t/go-pretty", "golang.org/x/term", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"}},
+	"cmd/assay-containerd-verifier":          {may: []string{"enforce/containerd/ask"}},
 	"e2e":                                    {},
 	"e2e/hello":                              {},
 	"e2e/node":                               {},

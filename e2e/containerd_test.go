@@ -25,7 +25,7 @@ type containerd struct {
 // cmdContainerd is
 //
 //	containerd start      starts a containerd, as e2e/peers builds it. Its settings are those of containerd.d/*.toml in the story's folder, beside the least
-//	                      that keeps it there. It sets $CONTAINERD_ADDRESS and $CONTAINERD_SNAPSHOTTER, so that ctr finds it, $CONTAINERD_CONFIG to the
+//	                      that keeps it there; those of Assay's verifier are in containerd-verifier.json. It sets $CONTAINERD_ADDRESS and $CONTAINERD_SNAPSHOTTER, so that ctr finds it, $CONTAINERD_CONFIG to the
 //	                      file of its settings, and $CONTAINERD_CGROUP, which ctr run takes as --cgroup
 //	containerd again      starts it once more, with the settings that are there now; if it runs, it is ended gently first
 //	containerd stop|kill  ends it, gently or as a power cut does
@@ -94,6 +94,14 @@ func (c *containerd) socket() string { return filepath.Join(c.sockets, "containe
 
 func (c *containerd) start(ts *testscript.TestScript) {
 	// It is told its socket twice, so that it is among the processes with the folder of sockets.
-	c.process = start(ts, "containerd.log", "containerd", "--config", c.config, "--address", c.socket(), "--log-level", "debug")
+	path, err := find(ts, "containerd")
+	ts.Check(err)
+	env := []string{
+		"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR"),
+		"ASSAY_CONTAINERD_VERIFIER_CONFIG=" + filepath.Join(c.folder, "containerd-verifier.json"),
+	}
+	c.process, err = launch(c.folder, ts.MkAbs("containerd.log"), env, path, "--config", c.config, "--address", c.socket(), "--log-level", "debug")
+	ts.Check(err)
+	ts.Defer(c.process.end)
 	ts.Check(c.process.await(func() error { return ts.Exec("ctr", "version") }))
 }

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +21,7 @@ const (
 	defaultContainerdSocket = "/run/containerd/containerd.sock"
 	defaultContainerdConfig = "/etc/containerd/config.toml"
 	defaultCanaryAddress    = "127.0.0.1:0"
+	defaultVerifierConfig   = "/etc/assay/containerd-verifier.json"
 	verifierName            = "assay-containerd-verifier"
 )
 
@@ -42,20 +39,23 @@ host: containerd must reach this process on loopback.
 Exit codes: 0 if the canary is refused and nothing is wrong, also beside warnings;
 1 if images pass, or can; 2 if it cannot be told.`
 
+// root is who must own what decides.
+const root = 0
+
 // containerdDoctor are the flags of doctor containerd.
 type containerdDoctor struct {
-	socket   string // "": none is asked
-	config   string
-	program  string
-	dump     string
-	verifier string
-	node     string // socket; "": none is asked
-	canary   string // image; "": one of its own
-	address  string // of the canary's registry
-	signed   string // image
-	present  bool
-	owner    uint32 // of what root should own: not 0 in tests alone
-	timeout  time.Duration
+	socket         string // "": none is asked
+	config         string
+	program        string
+	dump           string
+	verifier       string
+	verifierConfig string
+	node           string // socket; "": none is asked
+	canary         string // image; "": one of its own
+	address        string // of the canary's registry
+	signed         string // image
+	present        bool
+	timeout        time.Duration
 }
 
 func (a *app) doctorContainerdCommand() *cobra.Command {
@@ -67,7 +67,7 @@ func (a *app) doctorContainerdCommand() *cobra.Command {
 		Example: unwrapped(`
   assay doctor containerd
   assay doctor containerd --signed registry.example/app:1 --present
-  ssh node1 containerd config dump | assay doctor containerd --dump - --containerd-socket "" --node ""`),
+  containerd --config /etc/site.toml config dump | assay doctor containerd --dump -`),
 		Args: usageArgs(cobra.NoArgs),
 	}
 	f := cmd.Flags()
@@ -77,6 +77,7 @@ func (a *app) doctorContainerdCommand() *cobra.Command {
 	f.StringVar(&o.program, "containerd-bin", "containerd", "`PROGRAM` that prints the effective settings; it is run with config dump")
 	f.StringVar(&o.dump, "dump", "", "`FILE` with what containerd config dump printed, in the place of running it; - is stdin")
 	f.StringVar(&o.verifier, "verifier", "", "`FILE` that the verifier in the folder must be equal to (default "+verifierName+" beside this program)")
+	f.StringVar(&o.verifierConfig, "verifier-config", defaultVerifierConfig, "`FILE` of the verifier's configuration")
 	f.StringVar(&o.node, "node", defaultNodeSocket, "`SOCKET` of the node daemon; empty: none is asked")
 	f.StringVar(&o.canary, "canary", "", "`IMAGE` that nobody vouched for, in the place of one in a registry on loopback")
 	f.StringVar(&o.address, "canary-address", defaultCanaryAddress, "`ADDRESS` on loopback of the canary's registry; port 0 is any")
@@ -134,11 +135,16 @@ func (a *app) settledContainerd(ctx context.Context, o *containerdDoctor) []heal
 		return []health.Finding{{About: about, State: health.Unknown, Text: "what containerd config dump printed: " + err.Error()}}
 	}
 	_, err = exec.LookPath("criu")
-	found := s.Look(health.Host{CRIU: err == nil})
+	v := &health.Verifier{Program: o.verifier, Config: o.verifierConfig}
+	unreadable := v.Read(root)
+	found := s.Look(health.Host{CRIU: err == nil, Deadline: v.Deadline()})
 	if folder := s.Folder(); folder != "" {
-		found = append(found, health.Folder{Path: folder, Verifier: o.verifier, Max: s.Max(), Owner: o.owner}.Look()...)
+		found = append(found, health.Folder{Path: folder, Verifier: o.verifier, Max: s.Max(), Owner: root}.Look()...)
 	}
-	return found
+	if unreadable != nil {
+		return append(found, unreadable...)
+	}
+	return append(found, v.Fallback(ctx))
 }
 
 // dumped returns the effective settings: defaults and all files that are imported, as containerd itself puts them together.
@@ -153,27 +159,7 @@ func (a *app) dumped(ctx context.Context, o *containerdDoctor) ([]byte, error) {
 	if _, err := os.Stat(o.config); err != nil && !(errors.Is(err, fs.ErrNotExist) && o.config == defaultContainerdConfig) {
 		return nil, err
 	}
-	var out, said bytes.Buffer
-	cmd := exec.CommandContext(ctx, o.program, "--config", o.config, "config", "dump")
-	cmd.Stdout, cmd.Stderr = &limited{to: &out, left: health.MaxSettings + 1}, &limited{to: &said, left: 4 << 10}
-	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%s config dump: %w: %s", o.program, err, strings.TrimSpace(said.String()))
-	}
-	return out.Bytes(), nil
-}
-
-// limited takes all that is written and keeps the first of it.
-type limited struct {
-	to   *bytes.Buffer
-	left int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	keep := min(len(p), l.left)
-	l.to.Write(p[:keep])
-	l.left -= keep
-	return len(p), nil
+	return health.Dump(ctx, o.program, o.config)
 }
 
 // daemon looks at the node daemon. asker is nil if there is none that answers.
@@ -183,7 +169,7 @@ func (o *containerdDoctor) daemon(ctx context.Context) (asker health.Asker, foun
 		return nil, nil
 	}
 	asker = func(ctx context.Context, q ask.Question) (ask.Answer, error) { return ask.Node(ctx, o.node, q) }
-	a, err := asker(ctx, strange())
+	a, err := asker(ctx, health.Stranger())
 	switch {
 	case err != nil:
 		return nil, []health.Finding{{About: about, State: health.Doubtful, Text: err.Error() + ": pulls are decided about by what the verifier runs then, or fail",
@@ -193,13 +179,6 @@ func (o *containerdDoctor) daemon(ctx context.Context) (asker health.Asker, foun
 			Hint: "does a policy allow all images, or only warn or audit?"}}
 	}
 	return asker, []health.Finding{{About: about, State: health.Fine, Text: o.node + " answers: " + a.Reason}}
-}
-
-// strange is a question about an image that nobody has: its registry cannot exist.
-func strange() ask.Question {
-	var digest [32]byte
-	_, _ = rand.Read(digest[:]) // it never fails
-	return ask.Question{Name: defaultCanary, Digest: fmt.Sprintf("sha256:%x", digest), MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 1}
 }
 
 // running looks at a containerd that runs.

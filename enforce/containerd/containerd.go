@@ -119,6 +119,8 @@ func toAnswer(q *ask.Question, v *engine.Verdict) ask.Answer {
 		return ask.No(meaning.String(), strings.ReplaceAll(enforce.Refusal(v), "\n", "; "))
 	case v.Child:
 		return ask.No(ask.Denied, fmt.Sprintf("%s: may not run: only %s in it is vouched for; next: pull that by its digest, or have the whole signed", v.Image, v.Digest))
+	case !v.Digest.IsZero() && v.Digest.String() != q.Digest && v.Pin != "": // by a rule with insecureReplace
+		return ask.No(ask.Denied, fmt.Sprintf("%s: may not run: %s is to run in its place, and containerd pulls what it asked about; next: pull %s", v.Image, v.Digest, v.Pin))
 	case !v.Digest.IsZero() && v.Digest.String() != q.Digest:
 		return ask.No(ask.Bug, fmt.Sprintf("%s: bug: the verdict is about %s", v.Image, v.Digest))
 	}

@@ -153,11 +153,12 @@ func TestT51_OnlyWhatIsPulled(t *testing.T) {
 		meaning string
 		reason  string
 	}{
-		"the digest":      {engine.Verdict{Allowed: true, Digest: digest, Decision: allowed}, ask.Allowed, "allowed; policy shop"},
-		"none":            {engine.Verdict{Allowed: true, Decision: allowed}, ask.Allowed, "allowed"},
-		"a child":         {engine.Verdict{Allowed: true, Child: true, Digest: child, Decision: allowed}, ask.Denied, "only " + child.String()},
-		"a child, unsaid": {engine.Verdict{Allowed: true, Child: true, Decision: allowed}, ask.Denied, "only "},
-		"another digest":  {engine.Verdict{Allowed: true, Digest: child, Decision: allowed}, ask.Bug, "the verdict is about"},
+		"the digest":       {engine.Verdict{Allowed: true, Digest: digest, Decision: allowed}, ask.Allowed, "allowed; policy shop"},
+		"none":             {engine.Verdict{Allowed: true, Decision: allowed}, ask.Allowed, "allowed"},
+		"a child":          {engine.Verdict{Allowed: true, Child: true, Digest: child, Decision: allowed}, ask.Denied, "only " + child.String()},
+		"a child, unsaid":  {engine.Verdict{Allowed: true, Child: true, Decision: allowed}, ask.Denied, "only "},
+		"one in its place": {engine.Verdict{Allowed: true, Digest: child, Pin: "registry.example/shop/app@" + child.String(), Decision: allowed}, ask.Denied, "next: pull registry.example/shop/app@" + child.String()},
+		"another digest":   {engine.Verdict{Allowed: true, Digest: child, Decision: allowed}, ask.Bug, "the verdict is about"},
 	}
 	for name, row := range rows {
 		a := mustAsk(t, open(t, containerd.Config{Point: &enforce.Point{Decider: enforcetest.Fixed(row.v)}}))

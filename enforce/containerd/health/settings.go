@@ -1,8 +1,10 @@
 package health
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -66,6 +68,18 @@ func ReadSettings(dump []byte) (*Settings, error) {
 		return nil, errors.New(`no "version": not what containerd config dump prints`)
 	}
 	return &s, nil
+}
+
+// Dump has a containerd print the effective settings of a file, with its defaults and the files that are imported.
+func Dump(ctx context.Context, program, config string) ([]byte, error) {
+	out, said := &head{left: MaxSettings + 1}, &head{left: maxLine}
+	cmd := exec.CommandContext(ctx, program, "--config", config, "config", "dump")
+	cmd.Stdout, cmd.Stderr = out, said
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s config dump: %w: %s", program, err, strings.TrimSpace(said.kept.String()))
+	}
+	return out.kept.Bytes(), nil
 }
 
 // off reports whether a plugin is among those that are not to be loaded.

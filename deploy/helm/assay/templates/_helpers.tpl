@@ -171,3 +171,8 @@ all
   scope: Namespaced
 {{- end }}
 {{- end -}}
+
+{{- /* What the init container of a node does, as a list in JSON. */ -}}
+{{- define "assay.nodeInstall" -}}
+{{- list "containerd" "install" | toJson -}}
+{{- end -}}
