@@ -31,7 +31,7 @@ func TestConfig(t *testing.T) {
 }
 
 // A configuration that says something else than it seems, or that somebody else can have written, refuses.
-func TestT41_ConfigsThatAreRefused(t *testing.T) {
+func TestT51_ConfigsThatAreRefused(t *testing.T) {
 	rows := []struct {
 		name, content, want string
 		mode                os.FileMode
@@ -70,7 +70,7 @@ func TestT41_ConfigsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestT41_FilesThatAreNoConfig(t *testing.T) {
+func TestT51_FilesThatAreNoConfig(t *testing.T) {
 	rows := map[string]struct {
 		prepare func(w *world) error
 		want    string
@@ -109,7 +109,7 @@ func TestT41_FilesThatAreNoConfig(t *testing.T) {
 }
 
 // A file that is named must be there; else a typing error would be the defaults.
-func TestT41_NamedConfig(t *testing.T) {
+func TestT51_NamedConfig(t *testing.T) {
 	w := newWorld(t)
 	w.verifier.getenv = func(name string) string {
 		return map[string]string{"ASSAY_CONTAINERD_VERIFIER_CONFIG": w.path("mistyped.json")}[name]
@@ -122,5 +122,19 @@ func TestT41_NamedConfig(t *testing.T) {
 	w.verifier.file = w.path("none")
 	if line, code := w.run(containerdArgs(name, digest)...); code != exitAllowed {
 		t.Errorf("got %d, %q", code, line)
+	}
+}
+
+// What an operator copies says what holds without it.
+func TestConfigOfDeploy(t *testing.T) {
+	content, err := os.ReadFile("../../deploy/containerd/containerd-verifier.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	got, err := readConfig(w.write("config.json", string(content), 0o600), "")
+	want, _ := readConfig(w.path("none"), "")
+	if err != nil || got.socket != want.socket || got.timeout != want.timeout || !slices.Equal(got.fallback, want.fallback) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }

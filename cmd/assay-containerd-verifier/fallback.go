@@ -75,12 +75,12 @@ func runCommand(ctx context.Context, command []string, stdout, stderr *limited) 
 // digest.
 func judge(code int, out *limited, q *ask.Question) ask.Answer {
 	var v struct {
-		image, digest, outcome, reason string
-		allowed, child                 bool
-		warnings                       []string
+		image, digest, pin, reason string
+		allowed, child             bool
+		warnings                   []string
 	}
 	fields := map[string]any{
-		"image": &v.image, "digest": &v.digest, "outcome": &v.outcome, "reason": &v.reason,
+		"image": &v.image, "digest": &v.digest, "pin": &v.pin, "reason": &v.reason,
 		"allowed": &v.allowed, "child": &v.child, "warnings": &v.warnings,
 	}
 	err := ask.DecodeObject(out.kept.Bytes(), fields, ask.Among)
@@ -100,6 +100,8 @@ func judge(code int, out *limited, q *ask.Question) ask.Answer {
 		return ask.No(meaningOf(code), fmt.Sprintf("%s: %s: %s", q.Image(), openings[meaningOf(code)], v.reason))
 	case v.child:
 		return ask.No(ask.Denied, fmt.Sprintf("%s: may not run: only %s in it is vouched for", q.Image(), v.digest))
+	case v.digest != q.Digest && v.pin != "": // by a rule with insecureReplace
+		return ask.No(ask.Denied, fmt.Sprintf("%s: may not run: %s is to run in its place, and containerd pulls what it asked about", q.Image(), v.digest))
 	case v.digest != q.Digest:
 		return ask.No(ask.Bug, fmt.Sprintf("%s: bug: the fallback's verdict is about %s", q.Image(), v.digest))
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Only a verdict that allows the very image and digest, with an exit code that says so too, allows.
-func TestT41_FallbackVerdicts(t *testing.T) {
+func TestT51_FallbackVerdicts(t *testing.T) {
 	full := name + "@" + digest
 	no := func(more string) string { return verdict(full, digest, false, more) }
 	rows := []struct {
@@ -42,6 +42,7 @@ func TestT41_FallbackVerdicts(t *testing.T) {
 		{"another image", verdict("registry.example/other@"+digest, digest, true, ""), 0, exitBug, "verdict is about"},
 		{"another digest", verdict(full, otherDigest, true, ""), 0, exitBug, "verdict is about " + otherDigest},
 		{"no digest", strings.Replace(allowing(), `"digest":"`+digest+`",`, ``, 1), 0, exitBug, "verdict is about"},
+		{"one in its place", verdict(full, otherDigest, true, `,"pin":"registry.example/app@`+otherDigest+`"`), 0, exitDenied, otherDigest + " is to run in its place"},
 		{"a child", verdict(full, otherDigest, true, `,"child":true`), 0, exitDenied, "only " + otherDigest},
 		{"a child that is the same", verdict(full, digest, true, `,"child":true`), 0, exitDenied, "only "},
 	}
@@ -61,7 +62,7 @@ func TestT41_FallbackVerdicts(t *testing.T) {
 	}
 }
 
-func TestT41_FallbacksThatCannotBeUsed(t *testing.T) {
+func TestT51_FallbacksThatCannotBeUsed(t *testing.T) {
 	rows := map[string]struct{ lines, want string }{
 		"killed":             {"kill -9 $$", "signal: killed"},
 		"endless":            {"echo '" + allowing() + "'; head -c 3000000 /dev/zero", "more than 1048576"},

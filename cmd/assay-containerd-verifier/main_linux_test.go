@@ -282,7 +282,7 @@ func TestT47_BugsRefuse(t *testing.T) {
 }
 
 // What containerd would not pass is refused before anybody is asked.
-func TestT12_HostileInput(t *testing.T) {
+func TestT47_HostileInput(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
 	good := descriptor(digest)

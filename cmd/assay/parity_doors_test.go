@@ -89,7 +89,7 @@ func (w *parityWorld) sharing(mode, set string, cache engine.Shared) *parityDesk
 	d.engine, err = engine.New(engine.Config{
 		Policies: w.parse(w.policies(mode, set)), Source: d.client, Tags: d.client, Now: d.app.now, Shared: cache,
 		Formats: formats.All(formats.Config{
-			Sigstore: sigstore.Config{Material: keeper}, NotaryV1: notaryv1.Config{Store: d.app.seenIn(""), Now: d.app.now}, Notation: notation.Config{Now: d.app.now},
+			Sigstore: sigstore.Config{Material: keeper}, NotaryV1: notaryv1.Config{Store: d.app.seenIn(""), Now: d.app.now}, Notation: notation.Config{Revocations: notation.NewRevocations(nil, d.app.now)},
 		}),
 	})
 	must(w.TB, err)

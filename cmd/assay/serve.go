@@ -13,8 +13,10 @@ import (
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/engine/shared"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust/notaryv1"
+	"github.com/assay-dev/assay/trust/notation"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -52,6 +54,8 @@ type serveOptions struct {
 	timeout    time.Duration
 	drainDelay time.Duration
 	trace      traceOptions
+	shared     *sharedOptions // nil: nothing is shared
+	upstream   upstreamOptions
 
 	// otherPolicies says that policies come from somewhere else as well, so that --policy may be left out.
 	otherPolicies bool
@@ -115,7 +119,13 @@ func (o *serveOptions) check() error {
 	case o.drainDelay < 0:
 		return usageError("--drain-delay %v: want 0 or more", o.drainDelay)
 	}
-	return o.trace.check()
+	if err := o.shared.check(); err != nil {
+		return err
+	}
+	if err := o.trace.check(); err != nil {
+		return err
+	}
+	return o.upstream.check()
 }
 
 // server is what all servers share: one engine whose policies, registries and trust material are kept current, and what is told of it.
@@ -128,6 +138,7 @@ type server struct {
 	metrics  *serverMetrics
 	source   *currentClient
 	keeper   *material.Keeper
+	revoked  *notation.Revocations
 	engine   *engine.Engine
 	policies *policySet
 	identity identity           // nil: plain HTTP
@@ -137,7 +148,9 @@ type server struct {
 	awaited  <-chan struct{} // closed when all policies are there whose trust material is to be fetched first; nil: they are
 	needs    []knowledge     // without which the server is not ready
 	inFlight atomic.Int64
-	tracing  *tracing // nil: none
+	tracing  *tracing      // nil: none
+	shared   *shared.Cache // nil: nothing is shared
+	upstream *upstreamLink // nil: none
 
 	// unchecked says that TLS certificates of registries are not checked, which is counted.
 	unchecked bool
@@ -155,6 +168,7 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 		return nil, err
 	}
 	o.registries.trace = s.tracing.registryTrace()
+	s.revoked = notation.NewRevocations(nil, a.now)
 	if s.keeper, err = a.keeper(); err != nil {
 		return nil, err
 	}
@@ -165,8 +179,12 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	if o.seen != nil {
 		seen = o.seen
 	}
+	sharing, err := s.share()
+	if err != nil {
+		return nil, err
+	}
 	if s.engine, err = a.makeEngine(nil, peers{
-		source: s.source, keeper: s.keeper, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(),
+		source: s.source, keeper: s.keeper, revoked: s.revoked, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(), shared: sharing,
 	}); err != nil {
 		return nil, err
 	}
@@ -181,7 +199,11 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	}
 	s.open = newConnections(maxConnections, s.metrics.displaced.Inc)
 	s.metrics.registry.MustRegister(s.open.metrics()...)
-	s.point = &enforce.Point{Decider: s.engine, Timeout: o.timeout, Record: s.record}
+	decider, err := o.upstream.open(s)
+	if err != nil {
+		return nil, err
+	}
+	s.point = &enforce.Point{Decider: decider, Timeout: o.timeout, Record: s.record}
 	return s, nil
 }
 
@@ -285,5 +307,9 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // close lets go of what a server that does not run any more holds.
 func (s *server) close() {
 	s.source.use(nil)
+	s.upstream.close()
 	s.tracing.close()
+	if s.shared != nil {
+		s.shared.Close()
+	}
 }

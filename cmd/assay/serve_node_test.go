@@ -253,7 +253,8 @@ func TestServeNodeSocketOfSystemd(t *testing.T) {
 }
 
 func TestServeNodeUsage(t *testing.T) {
-	policy := servedPolicy(t, "a")
+	policy, link := servedPolicy(t, "a"), filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink("/run/docker.sock", link))
 	for name, row := range map[string]struct {
 		args []string
 		want string
@@ -271,6 +272,7 @@ func TestServeNodeUsage(t *testing.T) {
 		"no time":                 {[]string{"-p", policy, "--timeout", "0s"}, "--timeout", exitUsage},
 		"an argument":             {[]string{"-p", policy, "registry.example/app:1"}, "", exitUsage},
 		"a policy that is broken": {[]string{"-p", "/no/such/file"}, "/no/such/file", exitUsage},
+		"a link":                  {[]string{"-p", policy, "--socket", link}, "is there and no socket", exitCannotTell},
 		"a path that is too long": {[]string{"-p", policy, "--socket", "/" + strings.Repeat("x", 108)}, "107 bytes", exitUsage},
 	} {
 		args := append([]string{"serve", "node", "--socket", filepath.Join(t.TempDir(), "s"), "--state-dir", t.TempDir()}, row.args...)

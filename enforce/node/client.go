@@ -17,8 +17,11 @@ import (
 // Limits of a client.
 const (
 	maxWait   = time.Minute // for an answer, unless the context ends before
-	maxIdle   = 4           // connections that are kept
+	maxIdle   = 16          // connections that are kept
 	idleAfter = 30 * time.Second
+	// Questions at once; more wait. They are fewer than the daemon answers, for root and for others, so that none is refused for their number.
+	maxAtOnce     = maxTrustedRequests / 4
+	maxUserAtOnce = maxUserRequests / 2
 )
 
 // Client asks the daemon of this host. It is safe for concurrent use.
@@ -32,12 +35,16 @@ var _ enforce.Decider = (*Client)(nil)
 
 // Open makes a client of a unix socket. Nothing is asked yet, and whoever listens there is looked at with each connection: an answer counts only
 // if root or the own user listens. The path may be a symbolic link, since whoever can place one decides nothing.
-func Open(socket string) *Client { return open(socket, credentials) }
+func Open(socket string) *Client { return open(socket, ownUser(), credentials) }
 
-func open(socket string, credentials func(net.Conn) (Peer, error)) *Client {
+func open(socket string, own uint32, credentials func(net.Conn) (Peer, error)) *Client {
 	c := &Client{socket: socket}
+	atOnce := maxUserAtOnce
+	if own == 0 {
+		atOnce = maxAtOnce
+	}
 	c.transport = &http.Transport{
-		MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleAfter,
+		MaxConnsPerHost: atOnce, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleAfter,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket, credentials) },
 	}
 	c.wire = wire.Client{HTTP: &http.Client{Transport: c.transport}, URL: "http://node"}
@@ -55,7 +62,7 @@ func dial(ctx context.Context, socket string, credentials func(net.Conn) (Peer, 
 	case err != nil:
 		err = fmt.Errorf("nobody knows who listens: %w", err)
 	case !peer.Trusted():
-		err = fmt.Errorf("user %d listens, whose word does not count; want root or user %d", peer.UID, ownUser())
+		err = fmt.Errorf("%v listens, whose word does not count: only root's does, and that of whoever asks", peer)
 	default:
 		return conn, nil
 	}

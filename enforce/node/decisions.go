@@ -21,6 +21,9 @@ type Decisions struct {
 	Via func(pattern string, h http.Handler) http.Handler
 }
 
+// maxUserQuestions is how many questions a user can ask in one request: verdicts can be long, and memory is everybody's.
+const maxUserQuestions = 16
+
 // userPoints are the points in whose name those may ask who are neither root nor the own user: programs that obey by themselves, for that user.
 // The others speak for a whole host, and what is logged and counted of them is what their own daemons have asked.
 var userPoints = [...]string{"cli", "spire"}
@@ -90,8 +93,11 @@ func unreadable(err error) *failure {
 	return &failure{status, Malformed, err.Error()}
 }
 
-// mayAsk says no unless a peer may ask in the names of all points that questions have.
+// mayAsk says no unless a peer may ask so much, and in the names of all points that questions have.
 func (d *decisions) mayAsk(p Peer, asked []engine.Request) *failure {
+	if !p.Trusted() && len(asked) > maxUserQuestions {
+		return &failure{http.StatusRequestEntityTooLarge, Malformed, fmt.Sprintf("%d questions; at most %d at once", len(asked), maxUserQuestions)}
+	}
 	for i := range asked {
 		point := asked[i].Point
 		switch {

@@ -30,7 +30,7 @@ func (s *Server) Held() (connections, requests int) {
 
 // OpenFaking is Open with a client that believes something else of who listens.
 func OpenFaking(socket string, credentials func(net.Conn) (Peer, error)) *Client {
-	return open(socket, credentials)
+	return open(socket, ownUser(), credentials)
 }
 
 // Credentials is what the kernel says.
@@ -39,4 +39,9 @@ func Credentials(conn net.Conn) (Peer, error) { return credentials(conn) }
 // Crowd has a server have few places for requests: for root, for each user, and for all users.
 func (s *Server) Crowd(trusted, user, users int) {
 	s.requests.bound = bound{trusted: trusted, user: user, users: users}
+}
+
+// OpenAs is the same for another user.
+func OpenAs(socket string, own uint32, credentials func(net.Conn) (Peer, error)) *Client {
+	return open(socket, own, credentials)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -185,7 +186,7 @@ func TestT47_PanicsKeepNoPlace(t *testing.T) {
 
 // T47: clients that send half a header and wait. They lose their place, and others are answered meanwhile.
 func TestT47_SlowClients(t *testing.T) {
-	d := serve(t, node.Config{Decisions: deciding(allowing())})
+	d := servePatiently(t, node.Config{Decisions: deciding(allowing())}, 500*time.Millisecond)
 	var slow []net.Conn
 	for range 50 {
 		conn, err := net.Dial("unix", d.socket)
@@ -196,9 +197,7 @@ func TestT47_SlowClients(t *testing.T) {
 		_, _ = io.WriteString(conn, "POST /v1/decisions HT")
 		slow = append(slow, conn)
 	}
-	if v := client(t, d.socket).Decide(t.Context(), question("cli")); !v.Allowed {
-		t.Errorf("got %+v", v)
-	}
+	eventually(t, "others are answered", func() bool { return client(t, d.socket).Decide(t.Context(), question("cli")).Allowed })
 	for _, conn := range slow {
 		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 		if _, err := io.Copy(io.Discard, conn); err != nil {
@@ -234,4 +233,42 @@ func TestT47_ManyClients(t *testing.T) {
 	}
 	group.Wait()
 	eventually(t, "all places are free", func() bool { connections, requests := d.Held(); return connections+requests == 0 })
+}
+
+// T47: one request of a user is small, and a client that has much to ask waits by itself.
+func TestT47_OneUserAsksLittleAtOnce(t *testing.T) {
+	const one = 1001
+	var now, most atomic.Int32
+	p := &enforce.Point{Decider: decider(func(ctx context.Context, req engine.Request) engine.Verdict {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(time.Millisecond) // so that others come
+		return enforcetest.Fixed(allowed()).Decide(ctx, req)
+	})}
+	d := serve(t, node.Config{Decisions: deciding(p), Users: []uint32{one}}.Faking(user(one)))
+	c := node.OpenFaking(d.socket, user(0))
+	defer c.Close()
+	requests := make([]engine.Request, 17)
+	for i := range requests {
+		requests[i] = question("cli")
+	}
+	if _, err := c.Ask(t.Context(), requests[:16]...); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Ask(t.Context(), requests...); err == nil || !strings.Contains(err.Error(), "at most 16 at once") {
+		t.Errorf("got %v", err)
+	}
+	most.Store(0)
+	client := &enforce.Point{Decider: node.OpenAs(d.socket, one, user(0))}
+	defer client.Decider.(*node.Client).Close()
+	for i, v := range client.Decide(t.Context(), "", slices.Repeat(requests, 20)...) {
+		if !v.Allowed {
+			t.Fatalf("%d: got %+v", i, v)
+		}
+	}
+	if got := most.Load(); got > 16 {
+		t.Errorf("%d at once", got)
+	}
 }

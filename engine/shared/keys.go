@@ -32,6 +32,9 @@ type secret struct {
 // ParseKeys reads a file of secrets: base64 of 32 random bytes on each line, the first of which makes new entries. Empty lines, and lines
 // that begin with "#", count for nothing. No error shows what stands in the file.
 func ParseKeys(content []byte) (Keys, error) {
+	if len(content) > MaxKeyFile {
+		return Keys{}, fmt.Errorf("more than %d bytes", MaxKeyFile)
+	}
 	var k Keys
 	number := 0
 	for line := range bytes.Lines(content) {

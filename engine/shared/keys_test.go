@@ -47,6 +47,7 @@ func TestParseKeys(t *testing.T) {
 		"no base64":       {good + "\nhunter2", 0, "line 2: want base64 of 32"},
 		"hexadecimal":     {strings.Repeat("07", keySize), 0, "want base64"},
 		"all zero":        {base64.StdEncoding.EncodeToString(make([]byte, keySize)), 0, "all zero"},
+		"too long":        {strings.Repeat("#\n", MaxKeyFile/2) + good, 0, "more than 4096 bytes"},
 		"too many":        {strings.Repeat(good+"\n", MaxKeys+1), 0, "more than 4"},
 		"no strict bits":  {good[:42] + "d=", 0, "want base64"},
 		"two on one line": {good + good, 0, "want base64"},

@@ -78,9 +78,9 @@ func (m *memory) has(k key) bool {
 	return found
 }
 
-// keep keeps a verdict for as long as it may be reused.
-func (m *memory) keep(k key, v *engine.Verdict) {
-	until := m.reusable(v)
+// keep keeps a verdict about ref for as long as it may be reused.
+func (m *memory) keep(k key, ref image.Ref, v *engine.Verdict) {
+	until := m.reusable(ref, v)
 	if !m.config.Now().Before(until) {
 		return
 	}
@@ -93,7 +93,7 @@ func (m *memory) keep(k key, v *engine.Verdict) {
 
 // reusable returns until when a verdict is reused: never longer than the engine would reuse what it rests on. Where a part of it could not be told,
 // it is not reused.
-func (m *memory) reusable(v *engine.Verdict) time.Time {
+func (m *memory) reusable(ref image.Ref, v *engine.Verdict) time.Time {
 	now := m.config.Now()
 	until := now.Add(m.config.RefusalTTL)
 	if v.Outcome == engine.Allowed {
@@ -117,7 +117,7 @@ func (m *memory) reusable(v *engine.Verdict) time.Time {
 			}
 		}
 	}
-	if ref, err := image.Parse(v.Image); err != nil || ref.Tag() != "" || ref.Digest().IsZero() {
+	if ref.Tag() != "" || ref.Digest().IsZero() {
 		if m.config.TagTTL <= 0 {
 			return time.Time{}
 		}

@@ -137,7 +137,8 @@ func (d *Decider) borrow(ctx context.Context, req engine.Request) (engine.Verdic
 	if v, found := d.memory.recall(key); found {
 		return v, Remembered
 	}
-	if _, err := image.Parse(req.Image); err != nil {
+	ref, err := image.Parse(req.Image)
+	if err != nil {
 		return engine.Verdict{}, Unusable
 	}
 	v, err := d.ask(ctx, key, req)
@@ -149,7 +150,7 @@ func (d *Decider) borrow(ctx context.Context, req engine.Request) (engine.Verdic
 		return engine.Verdict{}, result
 	}
 	if key.basis = v.Basis; !d.memory.has(key) {
-		d.memory.keep(key, &v)
+		d.memory.keep(key, ref, &v)
 	}
 	return v, Counted
 }

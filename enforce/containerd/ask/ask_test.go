@@ -18,7 +18,7 @@ func question() ask.Question {
 	return ask.Question{Name: "registry.example/app:1", Digest: digest, MediaType: "application/vnd.oci.image.index.v1+json", Size: 7023}
 }
 
-func TestT12_Check(t *testing.T) {
+func TestT47_Check(t *testing.T) {
 	rows := []struct {
 		name string
 		q    func(q *ask.Question)
@@ -95,7 +95,7 @@ func TestQuestionsComeThrough(t *testing.T) {
 }
 
 // What contradicts itself, says too little or cannot be understood allows nothing.
-func TestT41_AnswersAreStrict(t *testing.T) {
+func TestT51_AnswersAreStrict(t *testing.T) {
 	good := `{"form":1,"allowed":true,"meaning":"allowed","reason":"assay: fine"}`
 	if a, err := ask.DecodeAnswer([]byte(good)); err != nil || !a.Allowed || a.Reason != "assay: fine" {
 		t.Errorf("got %+v, %v", a, err)
@@ -139,7 +139,7 @@ func TestAnswersThatMustNotBe(t *testing.T) {
 	}
 }
 
-func TestT27_Line(t *testing.T) {
+func TestT47_Line(t *testing.T) {
 	for given, want := range map[string]string{
 		"":                       "assay: no reason was given",
 		"no":                     "assay: no",

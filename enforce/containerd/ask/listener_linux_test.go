@@ -30,7 +30,7 @@ func impostor(socket string) {
 }
 
 // Somebody else who listens where the daemon should is not believed, whatever they say.
-func TestT41_AnotherUserListens(t *testing.T) {
+func TestT51_AnotherUserListens(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to be two users")
 	}

@@ -154,7 +154,7 @@ func TestNodeIsNotAskedNonsense(t *testing.T) {
 }
 
 // A daemon that does not want to answer has answered: nobody else is asked, and nothing that it sends beside can allow.
-func TestT41_OnlyStatus200Allows(t *testing.T) {
+func TestT51_OnlyStatus200Allows(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 413, 429, 499} {
 		for _, body := range []string{fine, "", `{"form":1,"allowed":false,"meaning":"denied","reason":"not you"}`} {
 			a, err := ask.Node(t.Context(), listen(t, answers(status, body)), question())

@@ -40,6 +40,9 @@ func (f Folder) Look() []Finding {
 	return append(append(found, f.verifiers(entries)...), f.count(entries)...)
 }
 
+// Writers returns what Look finds of the folder itself and those above it; nothing where nobody else can write there.
+func (f Folder) Writers() []Finding { return f.writers() }
+
 // writers names the folders that somebody else can write to. Links on the way are followed, and where they lead is looked at as well.
 func (f Folder) writers() []Finding {
 	const about = "folder"

@@ -38,6 +38,20 @@
 {{- fail "attestor_ca: no certificate in PEM, nor base64 of one" -}}
 {{- end -}}
 {{- end -}}
+{{- with $v.sharedCache -}}
+{{- if and .url (not .keySecret) -}}
+{{- fail "sharedCache.url without sharedCache.keySecret: nobody could tell an entry from a forged one. openssl rand -base64 32 > shared.key; kubectl create secret generic NAME --from-file shared.key" -}}
+{{- end -}}
+{{- if and (not .url) (or .keySecret .user .passwordSecret .caSecret) -}}
+{{- fail "sharedCache.keySecret, user, passwordSecret and caSecret go with sharedCache.url" -}}
+{{- end -}}
+{{- if and .user (not .passwordSecret) -}}
+{{- fail "sharedCache.user without sharedCache.passwordSecret" -}}
+{{- end -}}
+{{- if and .caSecret (not (regexMatch "^(rediss|valkeys)://" .url)) -}}
+{{- fail "sharedCache.caSecret without TLS: write rediss:// in sharedCache.url" -}}
+{{- end -}}
+{{- end -}}
 {{- if ge (int $v.decisionTimeoutSeconds) (int $v.webhooks.timeoutSeconds) -}}
 {{- fail "decisionTimeoutSeconds must be less than webhooks.timeoutSeconds: else the API server gives up before Assay says what it could not tell" -}}
 {{- end -}}
@@ -62,6 +76,29 @@
 {{- include "assay.checkCertificates" . -}}
 {{- include "assay.checkEnv" . -}}
 {{- include "assay.checkImage" . -}}
+{{- include "assay.checkNode" . -}}
+{{- end -}}
+
+{{- define "assay.checkNode" -}}
+{{- $v := .Values -}}
+{{- $n := $v.node -}}
+{{- if $n.enabled -}}
+{{- if not (or (and $v.policies (eq $v.policyDelivery "files")) $v.policyResources.enabled) -}}
+{{- fail "node.enabled: the daemon decides by policies and by objects (policyResources.enabled), not by repositories or attestor_ca" -}}
+{{- end -}}
+{{- if and $n.upstream.secretName (not $n.upstream.url) -}}
+{{- fail "node.upstream.secretName without node.upstream.url: nobody is asked" -}}
+{{- end -}}
+{{- if and $n.hostNetwork (eq $n.dnsPolicy "ClusterFirst") -}}
+{{- fail "node.dnsPolicy: with node.hostNetwork the Services of the cluster are found by ClusterFirstWithHostNet" -}}
+{{- end -}}
+{{- if and $n.containerd.verifier (not $n.containerd.fallbackPolicies) (or (kindIs "string" $v.image) (not $v.image.digest)) -}}
+{{- fail "node.containerd.verifier: without a daemon a node could not pull the daemon's own image, and so never have one: give image.digest, which is allowed then, or node.containerd.fallbackPolicies" -}}
+{{- end -}}
+{{- if and $n.containerd.canary.enabled (not $n.containerd.verifier) -}}
+{{- fail "node.containerd.canary without node.containerd.verifier: nobody would refuse it" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* Where Assay must not be, and where two of them could not start without each other. Without a cluster nothing is found. */ -}}
