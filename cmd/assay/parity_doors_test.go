@@ -50,6 +50,7 @@ type parityAnswer struct {
 	meaning   string         // where the protocol has words for it
 	told      map[string]any // the verdict in the place of verdicts, where only the protocol has it
 	selectors string
+	also      *parityAnswer // of a second program of the same point
 }
 
 // parityDoor puts questions to a point over its own protocol.
@@ -283,6 +284,7 @@ type parityHost struct {
 	images map[string]string // by name and by ID
 	of     map[string]string // ID of a container → what it is
 	proc   fstest.MapFS
+	pods   []string
 	pids   map[string]int32 // by fixture
 }
 
@@ -307,9 +309,15 @@ func (w *parityWorld) host() *parityHost {
 		id := fmt.Sprintf("%064x", i+1)
 		h.of[id] = fmt.Sprintf(`{"Id":%q,"Image":%q,"Config":{"Image":%q}}`, id, config, f.image)
 		h.pids[f.String()] = pid
-		folder := fmt.Sprintf("proc/%d/", pid)
-		h.proc[folder+"stat"] = &fstest.MapFile{Data: fmt.Appendf(nil, "%d (a) S 1 %s%d %s\n", pid, strings.Repeat("0 ", 17), pid, strings.TrimSpace(strings.Repeat("0 ", 30)))}
-		h.proc[folder+"cgroup"] = &fstest.MapFile{Data: []byte("0::/system.slice/docker-" + id + ".scope\n")}
+		h.run(pid, "/system.slice/docker-"+id+".scope")
+		uid := fmt.Sprintf("2c48913c-b29f-11e7-9350-%012d", i)
+		h.run(pid+inPods, "/kubepods/burstable/pod"+uid+"/"+id)
+		imageID := f.ref.String()
+		if f.made {
+			imageID = config
+		}
+		h.pods = append(h.pods, fmt.Sprintf(`{"metadata":{"uid":%q,"name":"x","namespace":"shop"},"spec":{"serviceAccountName":"sa","nodeName":"node"},"status":{"phase":"Running","containerStatuses":[`+
+			`{"name":"a","containerID":%q,"image":%q,"imageID":%q,"state":{"running":{}}}]}}`, uid, "containerd://"+id, f.image, imageID))
 	}
 	l, err := net.Listen("unix", h.socket)
 	must(w.TB, err)
@@ -317,6 +325,21 @@ func (w *parityWorld) host() *parityHost {
 	s.Start()
 	w.Cleanup(s.Close)
 	return h
+}
+
+// inPods is how far the PIDs of the same containers are, as a kubelet runs them.
+const inPods = 10_000
+
+// run has a process run in a cgroup.
+func (h *parityHost) run(pid int32, cgroup string) {
+	folder := fmt.Sprintf("proc/%d/", pid)
+	h.proc[folder+"stat"] = &fstest.MapFile{Data: fmt.Appendf(nil, "%d (a) S 1 %s%d %s\n", pid, strings.Repeat("0 ", 17), pid, strings.TrimSpace(strings.Repeat("0 ", 30)))}
+	h.proc[folder+"cgroup"] = &fstest.MapFile{Data: []byte("0::" + cgroup + "\n")}
+}
+
+// kubelet serves the pods of the host.
+func (h *parityHost) kubelet(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, `{"kind":"PodList","items":[`+strings.Join(h.pods, ",")+`]}`)
 }
 
 // ServeHTTP implements http.Handler.
@@ -416,23 +439,46 @@ func (d *parityDesk) containerd() parityDoor {
 	}
 }
 
-// spire is an attestor on a host where each image runs.
+// spire is both attestors, on a host where each image runs in a container of an engine and in a pod.
 func (d *parityDesk) spire() parityDoor {
-	host, err := spiretest.Serve(context.Background(), func(plugin *spire.Plugin) spire.Attestor {
-		proc := workload.NewProc(d.onHost.proc)
-		proc.Go = plugin.Go
-		return spire.NewDocker(spire.DockerConfig{Plugin: plugin, Proc: proc, GOOS: "linux", NewVerifier: func(spire.Verification, string) (spire.Verifier, error) {
-			return spire.NewDemand(spire.DemandConfig{Kind: "docker", Point: d.point, Log: slog.New(slog.DiscardHandler), Lenient: func(r engine.Request) bool { return d.engine.Lenient(r.Request) }}), nil
-		}})
-	})
-	must(d.TB, err)
-	d.Cleanup(host.Close)
-	must(d.TB, host.Configure(context.Background(), "example.org", fmt.Sprintf("docker_socket_path = %q\npolicy = %q\n", "unix://"+d.onHost.socket, os.DevNull)))
+	kubelet := httptest.NewServer(http.HandlerFunc(d.onHost.kubelet))
+	d.Cleanup(kubelet.Close)
+	port := kubelet.Listener.Addr().(*net.TCPAddr).Port
+	engines := d.attestor("docker", fmt.Sprintf("docker_socket_path = %q", "unix://"+d.onHost.socket))
+	pods := d.attestor("k8s", fmt.Sprintf("kubelet_read_only_port = %d\npoll_retry_interval = \"1ns\"\nmax_poll_attempts = 5", port))
 	return func(f *parityFixture) parityAnswer {
 		if f.nameless {
 			return parityAnswer{unasked: true}
 		}
-		selectors, err := host.Attest(context.Background(), d.onHost.pids[f.String()])
-		return parityAnswer{verdicts: d.take(), allowed: err == nil, text: status.Convert(err).Message(), selectors: strings.Join(selectors, "\n")}
+		attest := func(host *spiretest.Host, pid int32) parityAnswer {
+			selectors, err := host.Attest(context.Background(), pid)
+			return parityAnswer{verdicts: d.take(), allowed: err == nil, text: status.Convert(err).Message(), selectors: strings.Join(selectors, "\n")}
+		}
+		pid := d.onHost.pids[f.String()]
+		a, also := attest(engines, pid), attest(pods, pid+inPods)
+		a.also = &also
+		return a
 	}
+}
+
+// attestor serves one of them.
+func (d *parityDesk) attestor(kind, hcl string) *spiretest.Host {
+	d.Helper()
+	host, err := spiretest.Serve(context.Background(), func(plugin *spire.Plugin) spire.Attestor {
+		proc := workload.NewProc(d.onHost.proc)
+		proc.Go = plugin.Go
+		verifier := func(spire.Verification, string) (spire.Verifier, error) {
+			return spire.NewDemand(spire.DemandConfig{
+				Kind: kind, Point: d.point, Log: slog.New(slog.DiscardHandler), Lenient: func(r engine.Request) bool { return d.engine.Lenient(r.Request) },
+			}), nil
+		}
+		if kind == "k8s" {
+			return spire.NewKubernetes(spire.KubernetesConfig{Plugin: plugin, Proc: proc, GOOS: "linux", NewVerifier: verifier})
+		}
+		return spire.NewDocker(spire.DockerConfig{Plugin: plugin, Proc: proc, GOOS: "linux", NewVerifier: verifier})
+	})
+	must(d.TB, err)
+	d.Cleanup(host.Close)
+	must(d.TB, host.Configure(context.Background(), "example.org", hcl+"\npolicy = \""+os.DevNull+"\"\n"))
+	return host
 }

@@ -64,7 +64,7 @@ func (w *parityWorld) certificates() {
 		w.revoked = append(w.revoked, fmt.Sprintf("{serial: %q, issuer: %q, reason: the wrong job}", trust.Serial(leaf.SerialNumber), leaf.Issuer.String()))
 	})
 	one("malformed", "cert-malformed", "require: cert", denied, "", func(ref image.Ref) { w.put(ref, certificate.Tag(ref.Digest()), []byte(`{"layers":"none"}`)) })
-	one("too large", "cert-large", "require: cert", engine.CouldNotTell, "", func(ref image.Ref) { w.put(ref, certificate.Tag(ref.Digest()), tooLarge) })
+	one("too large", "cert-large", "require: cert", engine.CouldNotTell, "", func(ref image.Ref) { w.large(ref, certificate.Tag(ref.Digest())) })
 	w.outages(group, "cert", nil)
 
 	index, _ := w.server.PushIndex("parity/cert-index", "1", map[string]string{"linux/amd64": "a", "linux/arm64": "b"})
@@ -133,6 +133,11 @@ func (w *parityWorld) put(ref image.Ref, target string, content []byte) {
 	w.server.PutManifest(ref.Repository(), target, mediaTypeImage, content)
 }
 
+// large has the registry answer with more than any limit.
+func (w *parityWorld) large(ref image.Ref, target string) {
+	w.server.SetFault(registrytest.OnPath(ref.Repository()+"/manifests/"+target), registrytest.Body(tooLarge))
+}
+
 func layersOf(t testing.TB, manifest []byte) []string {
 	t.Helper()
 	var m struct {
@@ -189,7 +194,7 @@ func (w *parityWorld) sigstoreKeys() {
 		l.annotations["dev.cosignproject.cosign/signature"] = "no base64"
 		w.publish(ref, "sig", l)
 	})
-	one("too large", "key-large", "require: key", engine.CouldNotTell, func(ref image.Ref) { w.put(ref, sigTag(ref.Digest()), tooLarge) })
+	one("too large", "key-large", "require: key", engine.CouldNotTell, func(ref image.Ref) { w.large(ref, sigTag(ref.Digest())) })
 	w.outages(group, "key", registrytest.OnReferrers)
 }
 
@@ -247,7 +252,7 @@ func (w *parityWorld) sigstoreIdentities() {
 	w.recorded(group, "the certificate was used, nobody knows when", "legacy-keyless-no-proof-of-time", "dev", denied)
 	w.recorded(group, "identity revoked", "bundle-keyless-github", "workflow", denied)
 	large := w.push("dev-large")
-	w.put(large, sigTag(large.Digest()), tooLarge)
+	w.large(large, sigTag(large.Digest()))
 	w.add(parityFixture{group: group, name: "too large", ref: large, outcome: engine.CouldNotTell}, "require: dev")
 	w.outages(group, "dev", registrytest.OnReferrers)
 }

@@ -189,7 +189,7 @@ explained here, on every cell that nobody asked, and when this page is not what 
 | kubernetes | an AdmissionReview with a pod: /mutate, and then /validate with what that has pinned |
 | docker | what the daemon asks an authorization plugin: a pull, and then a container of what was pulled, from an engine at a socket |
 | containerd | the question of the image verifier at the node's socket |
-| spire | the attestation of a process, over the protocol of SPIRE's plugins, whose container an engine at a socket knows |
+| spire | the attestation of a process over the protocol of SPIRE's plugins: by the attestor docker, whose container an engine at a socket knows, and by the attestor k8s, whose pod a kubelet lists |
 | api | POST /v1/verdicts; the answer must be what was recorded, byte for byte |
 | cli | ` + "`assay verify -o json`" + `, a new run for each image |
 `
