@@ -69,6 +69,12 @@ func (c *counts) get(reason string) int {
 
 func serve(t *testing.T, c node.Config) *daemon {
 	t.Helper()
+	return servePatiently(t, c, time.Minute)
+}
+
+// servePatiently waits so long for headers.
+func servePatiently(t *testing.T, c node.Config, patience time.Duration) *daemon {
+	t.Helper()
 	d := &daemon{socket: filepath.Join(t.TempDir(), "node.sock")}
 	c.Refused = d.counts.add
 	var err error
@@ -79,7 +85,7 @@ func serve(t *testing.T, c node.Config) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &http.Server{Handler: d.Server, ConnContext: d.Context, ReadHeaderTimeout: 200 * time.Millisecond, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	h := &http.Server{Handler: d.Server, ConnContext: d.Context, ReadHeaderTimeout: patience, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	done := make(chan error, 1)
 	go func() { done <- h.Serve(d.Listener(l)) }()
 	t.Cleanup(func() {
