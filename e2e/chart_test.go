@@ -144,6 +144,7 @@ func TestChartRefuses(t *testing.T) {
 		{"a node's upstream in plain text", []string{"policyResources.alone=true", "node.enabled=true", "node.upstream.url=http://x"}, []string{"/node/upstream/url"}},
 		{"a node that finds no Services", []string{"policyResources.alone=true", "node.enabled=true", "node.dnsPolicy=ClusterFirst"}, []string{"ClusterFirstWithHostNet"}},
 		{"a canary that nobody would refuse", []string{"policyResources.alone=true", "node.enabled=true", "node.containerd.canary.enabled=true"}, []string{"nobody would refuse it"}},
+		{"a canary that containerd does not come to", []string{"policyResources.alone=true", "node.enabled=true", "node.hostNetwork=false", "node.dnsPolicy=ClusterFirst", "node.containerd.verifier=true", "image.digest=sha256:" + strings.Repeat("0", 64), "node.containerd.canary.enabled=true"}, []string{"without node.hostNetwork"}},
 		{"a node's value that is not there", []string{"policyResources.alone=true", "node.enabled=true", "node.privileged=true"}, []string{"privileged"}},
 		{"a node's pull policy", []string{"policyResources.alone=true", "node.enabled=true", "node.imagePullPolicy=Always"}, []string{"imagePullPolicy"}},
 		{"the connector's image", []string{"policyResources.alone=true", "image.repository=reg.sighup.io/sighupio/opa-notary-connector"}, []string{"takes the place of"}},

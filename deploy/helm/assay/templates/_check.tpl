@@ -87,6 +87,9 @@
 {{- if and $n.containerd.canary.enabled (not $n.containerd.verifier) -}}
 {{- fail "node.containerd.canary without node.containerd.verifier: nobody would refuse it" -}}
 {{- end -}}
+{{- if and $n.containerd.canary.enabled (not $n.hostNetwork) -}}
+{{- fail "node.containerd.canary without node.hostNetwork: containerd asks the canary's registry at the loopback address of the node" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
