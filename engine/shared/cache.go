@@ -39,7 +39,8 @@ type Config struct {
 	Count   func(Event)  // told of each event, by many goroutines; nil: nobody is
 	Now     func() time.Time
 
-	network network // nil: the host's; tests have another
+	wait    time.Duration // in place of RecallWait, where a test is not about it
+	network network       // nil: the host's; tests have another
 }
 
 // network connects to an address.
@@ -84,6 +85,9 @@ func New(c Config, s Settings) (*Cache, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.wait == 0 {
+		c.wait = RecallWait
 	}
 	if c.network == nil {
 		c.network = (&net.Dialer{}).DialContext
@@ -151,7 +155,7 @@ func (c *Cache) Recall(ctx context.Context, key engine.SharedKey) (answer engine
 		event = Skipped
 		return engine.SharedAnswer{}, false
 	}
-	waits, cancel := context.WithTimeout(ctx, RecallWait)
+	waits, cancel := context.WithTimeout(ctx, c.config.wait)
 	defer cancel()
 	s := c.settings.Load()
 	names, entries, err := c.get(waits, s, key)

@@ -73,6 +73,7 @@ func (r *replica) await(e Event, times int) {
 	r.t.Fatalf("event %d: got %d, want %d; %s", e, r.counted(e), times, r.logged())
 }
 
+// open makes a cache whose questions wait long, so that a busy machine loses none; hurried makes them wait as they do in earnest.
 func open(t testing.TB, url string, s Settings, change ...func(*Config)) *replica {
 	t.Helper()
 	address, err := ParseAddress(url)
@@ -80,7 +81,7 @@ func open(t testing.TB, url string, s Settings, change ...func(*Config)) *replic
 		t.Fatal(err)
 	}
 	r := &replica{t: t}
-	c := Config{Address: address, Program: "1.0", Log: slog.New(slog.NewJSONHandler(r, nil)), Count: func(e Event) {
+	c := Config{Address: address, Program: "1.0", wait: 10 * time.Second, Log: slog.New(slog.NewJSONHandler(r, nil)), Count: func(e Event) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.n[e]++
@@ -95,6 +96,8 @@ func open(t testing.TB, url string, s Settings, change ...func(*Config)) *replic
 	return r
 }
 
+func hurried(c *Config) { c.wait = RecallWait }
+
 // answer is one that holds for some time from now.
 func answer(holds time.Duration) engine.SharedAnswer {
 	now := time.Now()
@@ -103,12 +106,12 @@ func answer(holds time.Duration) engine.SharedAnswer {
 	}}}
 }
 
-// recall asks, and fails the test where that takes longer than a question may wait, and what a busy machine adds.
+// recall asks, and fails the test where that takes longer than a question waits, and what a busy machine adds.
 func (r *replica) recall(want bool) {
 	r.t.Helper()
 	began := time.Now()
 	_, found := r.Recall(r.t.Context(), question)
-	if took := time.Since(began); took > RecallWait+500*time.Millisecond {
+	if took := time.Since(began); took > r.config.wait+500*time.Millisecond {
 		r.t.Errorf("it took %v", took)
 	}
 	if found != want {
@@ -242,7 +245,7 @@ func TestT27_WhateverTheCacheDoes(t *testing.T) {
 			s := sharedtest.New(t, "", nil)
 			var mu sync.Mutex
 			now := time.Now()
-			r := open(t, s.URL(), Settings{Keys: keysOf(t, 1)}, func(c *Config) {
+			r := open(t, s.URL(), Settings{Keys: keysOf(t, 1)}, hurried, func(c *Config) {
 				c.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 			})
 			pass := func(d time.Duration) { mu.Lock(); defer mu.Unlock(); now = now.Add(d) }
@@ -277,9 +280,12 @@ func TestT27_WhateverTheCacheDoes(t *testing.T) {
 				t.Errorf("%d warnings: %s", n, r.logged())
 			}
 			s.SetFault(nil)
-			pass(maxPause)
-			r.recall(true)
-			r.recall(true)
+			for range 20 { // a busy machine may need more than one try
+				pass(maxPause)
+				if _, found := r.Recall(t.Context(), question); found {
+					break
+				}
+			}
 			if away, _ := r.Away(); away || strings.Count(r.logged(), "is back") != 1 {
 				t.Errorf("away %v: %s", away, r.logged())
 			}
@@ -501,7 +507,7 @@ func TestManyQuestions(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if n := r.counted(Hit); n < 900 { // a busy machine may lose some
+	if n := r.counted(Hit); n != 1000 {
 		t.Errorf("%d of 1000 were found: %v, %s", n, r.n, r.logged())
 	}
 }
@@ -509,7 +515,7 @@ func TestManyQuestions(t *testing.T) {
 // Who has left says nothing of the cache.
 func TestT27_WhoLeavesIsNoFailure(t *testing.T) {
 	s := sharedtest.New(t, "", nil)
-	r := open(t, s.URL(), Settings{Keys: keysOf(t, 1)})
+	r := open(t, s.URL(), Settings{Keys: keysOf(t, 1)}, hurried)
 	r.recall(false)
 	s.SetFault(silent)
 	gone, leave := context.WithCancel(t.Context())
@@ -572,7 +578,7 @@ func TestT27_NothingGoesOnAfterClose(t *testing.T) {
 			s := sharedtest.New(t, "p", nil)
 			defer s.Stop()
 			s.SetFault(fault)
-			r := open(t, s.URL(), Settings{Keys: keysOf(t, 1), Password: "p"})
+			r := open(t, s.URL(), Settings{Keys: keysOf(t, 1), Password: "p"}, hurried)
 			for range 10 {
 				r.Keep(question, answer(time.Hour))
 				r.Recall(t.Context(), question)

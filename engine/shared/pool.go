@@ -45,7 +45,7 @@ func newPool(dial func(context.Context) (*conn, error)) *pool {
 // take returns a connection for one use, after which it is put back or dropped.
 func (p *pool) take(ctx context.Context) (*conn, error) {
 	for {
-		c, a := p.next()
+		c, a, busy := p.next()
 		if c != nil {
 			return c, nil
 		}
@@ -62,7 +62,7 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 		case <-p.ctx.Done():
 			return nil, errClosed
 		case <-ctx.Done():
-			if a == nil {
+			if busy {
 				return nil, errBusy
 			}
 			return nil, fmt.Errorf("no connection: %w", context.Cause(ctx))
@@ -70,8 +70,8 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 	}
 }
 
-// next returns an unused connection, or how one is being made; neither where there are as many as there may be.
-func (p *pool) next() (*conn, *attempt) {
+// next returns an unused connection, or how one is being made, if there may be more; busy says that some are in use.
+func (p *pool) next() (c *conn, making *attempt, busy bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.idle) > 0 {
@@ -82,7 +82,7 @@ func (p *pool) next() (*conn, *attempt) {
 			if len(p.idle) > 0 {
 				p.tell()
 			}
-			return c, nil
+			return c, nil, false
 		}
 		p.forget(c)
 	}
@@ -92,7 +92,10 @@ func (p *pool) next() (*conn, *attempt) {
 		a := p.attempt
 		p.group.Go(func() { p.connect(a) })
 	}
-	return nil, p.attempt
+	if p.attempt == nil {
+		return nil, nil, true
+	}
+	return nil, p.attempt, p.open > 1
 }
 
 func (p *pool) connect(a *attempt) {
