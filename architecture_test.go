@@ -98,6 +98,7 @@ var house = map[string]row{
 	"e2e/node":                               {},
 	"examples":                               {},
 	"tools/benchdocker":                      {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}},
+	"tools/benchnode":                        {may: []string{"enforce/node", "engine", "image", "registry", "registry/registrytest", "sign", "sign/local"}},
 	"tools/benchratio":                       {},
 	"tools/benchspire":                       {may: []string{"enforce/spire/spiretest"}},
 	"tools/benchwebhook":                     {may: []string{"image", "registry", "registry/registrytest", "sign", "sign/local"}, owns: []string{"k8s.io/api"}},

@@ -52,6 +52,10 @@ const serveNodeExamples = `  # for containerd, with policies that are read again
   # on a node of a cluster, with the cluster's policies
   assay serve node --policy-resources --kubeconfig /etc/assay/kubeconfig --own-namespace assay --state-dir /var/lib/assay
 
+  # ask an upstream first, so that all hosts verify a digest once
+  assay serve node --policy /etc/assay/policies --upstream https://assay.acme.example:8443 --upstream-ca /etc/assay/upstream-ca.pem \
+    --upstream-cert /etc/assay/host.crt --upstream-key /etc/assay/host.key
+
   # have containerd pull a canary every hour, which must be refused
   assay serve node --policy /etc/assay/policies --containerd-canary /run/containerd/containerd.sock --listen-metrics 127.0.0.1:9323
 

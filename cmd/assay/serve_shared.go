@@ -75,7 +75,7 @@ func (o *sharedOptions) settings(r *reading) (shared.Settings, error) {
 	s := shared.Settings{User: o.user}
 	content, err := r.file(o.keys, shared.MaxKeyFile)
 	if err == nil {
-		err = othersDoNotWrite(o.keys)
+		err = guardedFile(o.keys)
 	}
 	if err == nil {
 		s.Keys, err = shared.ParseKeys(content)
@@ -106,8 +106,8 @@ func (o *sharedOptions) settings(r *reading) (shared.Settings, error) {
 	return s, nil
 }
 
-// othersDoNotWrite refuses a file of keys that others may write to: whoever has a key makes answers that count.
-func othersDoNotWrite(name string) error {
+// guardedFile refuses a file of keys that others may write to: whoever has a key makes answers that count.
+func guardedFile(name string) error {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:

@@ -240,7 +240,7 @@ func TestT27_ForgedEntries(t *testing.T) {
 		"another question":       seal(s, "name2", string(text)),
 		"another form":           append([]byte{form + 1}, good[1:]...),
 		"plain":                  text,
-		"too large":              seal(s, "name", strings.Repeat(" ", MaxEntry)),
+		"too large":              seal(s, "name", string(text)+strings.Repeat(" ", MaxEntry)), // which JSON would allow
 		"no JSON":                seal(s, "name", "hello"),
 		"no content":             seal(s, "name", ""),
 		"an empty object":        seal(s, "name", "{}"),

@@ -101,7 +101,7 @@ func (p *pool) connect(a *attempt) {
 	p.mu.Lock()
 	era := p.era
 	p.mu.Unlock()
-	c, err := p.dial(ctx)
+	c, err := p.guarded(ctx)
 	p.mu.Lock()
 	p.attempt = nil
 	if err != nil {
@@ -114,6 +114,16 @@ func (p *pool) connect(a *attempt) {
 		p.put(c)
 	}
 	close(a.done)
+}
+
+// guarded dials. A panic there, on a goroutine of nobody's, would end the process.
+func (p *pool) guarded(ctx context.Context) (c *conn, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("bug: %v", v)
+		}
+	}()
+	return p.dial(ctx)
 }
 
 // put gives a connection back.
