@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -91,52 +92,100 @@ func (l *verdictLine) about() (digest string, v toldVerdict) {
 	return l.Digest, v
 }
 
-// readVerdicts returns the verdicts of a file by digest, and what was answered.
-func readVerdicts(ts *testscript.TestScript, file string) (verdicts map[string]toldVerdict, answers map[string]bool) {
-	verdicts, answers = map[string]toldVerdict{}, map[string]bool{}
-	for line := range strings.Lines(ts.ReadFile(file)) {
+// verdictFile is a file with verdicts and answers, by digest.
+type verdictFile struct {
+	name     string
+	verdicts map[string]toldVerdict
+	answers  map[string]bool // what a program was let do
+}
+
+func parseVerdicts(name, content string) (f verdictFile, err error) {
+	f = verdictFile{name: name, verdicts: map[string]toldVerdict{}, answers: map[string]bool{}}
+	for line := range strings.Lines(content) {
 		var l verdictLine
 		if json.Unmarshal([]byte(line), &l) != nil {
 			continue
 		}
 		if _, digest, found := strings.Cut(l.Answered, "@"); found && l.Allowed != nil {
-			answers[digest] = *l.Allowed
+			f.answers[digest] = *l.Allowed
 		}
 		digest, v := l.about()
 		if digest == "" {
 			continue
 		}
-		if before, twice := verdicts[digest]; twice && before != v {
-			ts.Fatalf("%s: two verdicts about %s: %+v and %+v", file, digest, before, v)
+		if before, twice := f.verdicts[digest]; twice && before != v {
+			return f, fmt.Errorf("%s: two verdicts about %s: %+v and %+v", name, digest, before, v)
 		}
-		verdicts[digest] = v
+		f.verdicts[digest] = v
 	}
-	return verdicts, answers
+	return f, nil
 }
 
-func equalVerdicts(ts *testscript.TestScript, number int, files []string) {
-	first, _ := readVerdicts(ts, files[0])
-	if len(first) != number {
-		ts.Fatalf("%s has verdicts about %d digests, want %d", files[0], len(first), number)
+func equalVerdicts(ts *testscript.TestScript, number int, names []string) {
+	var files []verdictFile
+	for _, name := range names {
+		f, err := parseVerdicts(name, ts.ReadFile(name))
+		ts.Check(err)
+		files = append(files, f)
 	}
+	if wrong := differences(number, files); len(wrong) > 0 {
+		ts.Fatalf("%s", strings.Join(wrong, "\n"))
+	}
+}
+
+// differences returns what in files is not as the first one says.
+func differences(number int, files []verdictFile) []string {
+	first := files[0].verdicts
 	var wrong []string
-	for _, file := range files {
-		verdicts, answers := readVerdicts(ts, file)
-		for digest, allowed := range answers {
+	if len(first) != number {
+		wrong = append(wrong, fmt.Sprintf("%s has verdicts about %d digests, want %d", files[0].name, len(first), number))
+	}
+	for _, f := range files {
+		for digest, allowed := range f.answers {
 			if v, there := first[digest]; !there || v.Allowed != allowed {
-				wrong = append(wrong, fmt.Sprintf("%s: what was asked about %s was allowed: %v; the verdict is %+v", file, digest, allowed, v))
+				wrong = append(wrong, fmt.Sprintf("%s: what was asked about %s was allowed: %v; the verdict is %+v", f.name, digest, allowed, v))
 			}
 		}
-		if len(verdicts) == 0 && len(answers) == number {
+		if len(f.verdicts) == 0 && len(f.answers) == number {
 			continue // it only has what was answered
 		}
 		for digest, want := range first {
-			if got, there := verdicts[digest]; !there || got != want {
-				wrong = append(wrong, fmt.Sprintf("%s: %s:\n got %+v\nwant %+v", file, digest, got, want))
+			if got, there := f.verdicts[digest]; !there || got != want {
+				wrong = append(wrong, fmt.Sprintf("%s: %s:\n got %+v\nwant %+v", f.name, digest, got, want))
 			}
 		}
 	}
-	if slices.Sort(wrong); len(wrong) > 0 {
-		ts.Fatalf("%s", strings.Join(wrong, "\n"))
+	slices.Sort(wrong)
+	return wrong
+}
+
+// Whatever is different is told.
+func TestVerdictsThatDiffer(t *testing.T) {
+	const told = `{"image":"a@sha256:1","digest":"sha256:1","allowed":false,"outcome":"denied","mode":"enforce","policy":"p","rule":"r","reason":"because"}`
+	for _, row := range []struct {
+		name, second string
+		equal        bool
+	}{
+		{"a server's log", `{"msg":"verdict","digest":"sha256:1","verdict":"denied","outcome":"denied","mode":"enforce","policy":"p","rule":"r","reason":"because"}`, true},
+		{"a plugin's log", `{"digest":"sha256:1","meaning":"denied","outcome":"denied","mode":"enforce","policy":"p","rule":"r","error":"because"}`, true},
+		{"answers alone", `{"answered":"a@sha256:1","allowed":false}`, true},
+		{"another reason", `{"msg":"verdict","digest":"sha256:1","verdict":"denied","outcome":"denied","mode":"enforce","policy":"p","rule":"r","reason":"so"}`, false},
+		{"another rule", `{"msg":"verdict","digest":"sha256:1","verdict":"denied","outcome":"denied","mode":"enforce","policy":"p","rule":"s","reason":"because"}`, false},
+		{"allowed", `{"msg":"verdict","digest":"sha256:1","verdict":"allowed","outcome":"denied","mode":"enforce","policy":"p","rule":"r","reason":"because"}`, false},
+		{"about another digest", `{"msg":"verdict","digest":"sha256:2","verdict":"denied","outcome":"denied","mode":"enforce","policy":"p","rule":"r","reason":"because"}`, false},
+		{"a program that was let", `{"answered":"a@sha256:1","allowed":true}`, false},
+		{"nothing", "", false},
+	} {
+		first, err := parseVerdicts("first", told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := parseVerdicts("second", row.second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wrong := differences(1, []verdictFile{first, second}); len(wrong) == 0 != row.equal {
+			t.Errorf("%s: got %q", row.name, wrong)
+		}
 	}
 }

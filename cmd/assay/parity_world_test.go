@@ -59,7 +59,6 @@ type parityWorld struct {
 	authorities []string
 	rules       map[string][]string // by set
 	revoked     []string
-	notaryRoots []byte
 	jws         func(image.Ref)                 // signs an image in JWS
 	others      map[string]*registrytest.Server // by host
 	written     map[string][]string             // files of policies, by mode and set

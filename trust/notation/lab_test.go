@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -47,15 +46,6 @@ type holder struct {
 type edit = func(*x509.Certificate)
 
 func name(cn string) pkix.Name { return notationtest.Name(cn) }
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
 
 // issue makes a certificate; a nil issuer makes a root.
 func issue(t testing.TB, issuer *holder, edits ...edit) *holder {
