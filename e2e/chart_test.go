@@ -140,6 +140,7 @@ func TestChartRefuses(t *testing.T) {
 		{"a node without policies", []string{"attestor_ca=LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t", "policyResources.enabled=false", "node.enabled=true"}, []string{"node.enabled", "not by repositories or attestor_ca"}},
 		{"a node without a way to its own image", []string{"policyResources.alone=true", "node.enabled=true", "node.containerd.verifier=true"}, []string{"image.digest", "node.containerd.fallbackPolicies"}},
 		{"a node's secret for nobody", []string{"policyResources.alone=true", "node.enabled=true", "node.upstream.secretName=x"}, []string{"node.upstream.url"}},
+		{"a node that asks as nobody", []string{"policyResources.alone=true", "node.enabled=true", "node.upstream.url=https://x"}, []string{"node.upstream.secretName", "as whom?"}},
 		{"a node's upstream in plain text", []string{"policyResources.alone=true", "node.enabled=true", "node.upstream.url=http://x"}, []string{"/node/upstream/url"}},
 		{"a node that finds no Services", []string{"policyResources.alone=true", "node.enabled=true", "node.dnsPolicy=ClusterFirst"}, []string{"ClusterFirstWithHostNet"}},
 		{"a canary that nobody would refuse", []string{"policyResources.alone=true", "node.enabled=true", "node.containerd.canary.enabled=true"}, []string{"nobody would refuse it"}},

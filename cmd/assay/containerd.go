@@ -28,7 +28,7 @@ func (a *app) containerdCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.containerdInstallCommand(), a.containerdUninstallCommand())
+	cmd.AddCommand(a.containerdInstallCommand(), a.containerdFallbackCommand(), a.containerdUninstallCommand())
 	return cmd
 }
 

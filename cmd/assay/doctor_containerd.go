@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -170,15 +171,16 @@ func (o *containerdDoctor) daemon(ctx context.Context) (asker health.Asker, foun
 	}
 	asker = func(ctx context.Context, q ask.Question) (ask.Answer, error) { return ask.Node(ctx, o.node, q) }
 	a, err := asker(ctx, health.Stranger())
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, []health.Finding{{About: about, State: health.Doubtful, Text: err.Error() + ": pulls are decided about by what the verifier runs then, or fail",
 			Hint: "systemctl status assay-node; --node names its socket"}}
-	case a.Allowed:
-		return asker, []health.Finding{{About: about, State: health.Wrong, Text: o.node + " allows an image that nobody can have vouched for: " + a.Reason,
+	}
+	said := strings.TrimPrefix(a.Reason, "assay: ")
+	if a.Allowed {
+		return asker, []health.Finding{{About: about, State: health.Wrong, Text: o.node + " allows an image that nobody can have vouched for: " + said,
 			Hint: "does a policy allow all images, or only warn or audit?"}}
 	}
-	return asker, []health.Finding{{About: about, State: health.Fine, Text: o.node + " answers: " + a.Reason}}
+	return asker, []health.Finding{{About: about, State: health.Fine, Text: o.node + " answers: " + said}}
 }
 
 // running looks at a containerd that runs.

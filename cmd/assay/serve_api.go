@@ -25,8 +25,7 @@ type serveAPIOptions struct {
 }
 
 const serveAPIHelp = `Serve verdicts over HTTP: POST /v1/verdicts {"images": ["registry.example/app:1"]}
-answers with one verdict for each image, GET /v1/openapi.json describes it. Other
-processes of Assay that have this one as their upstream ask at /v1/decisions.
+answers with one verdict for each image, GET /v1/openapi.json describes it.
 
 Who may ask is said by --client-ca, --tokens, --token-review, or several of them,
 of which one suffices. Without any, --insecure-no-auth answers everybody; beside --insecure-plain-http on
@@ -43,8 +42,8 @@ const serveAPIExamples = `  # with client certificates
   # in a cluster, for a service account that asks with "kubectl create token deployer -n ci --audience assay"
   assay serve api --policy policies/ --tls-cert tls.crt --tls-key tls.key --token-review --token-user system:serviceaccount:ci:deployer
 
-  # the upstream of the nodes of a cluster, with the cluster's policies; nodes are known by their certificates
-  assay serve api --policy-resources --own-namespace assay --tls-cert tls.crt --tls-key tls.key --client-ca nodes.pem
+  # what the nodes of a cluster ask first (assay serve node --upstream), with the policies of the cluster
+  assay serve api --policy-resources --tls-cert tls.crt --tls-key tls.key --client-ca nodes.pem
 
   # beside OPA in one pod, in the place of container-signature-enforcer
   assay serve api --policy policies/ --listen 127.0.0.1:8080 --insecure-plain-http --opa-connector`
@@ -63,7 +62,7 @@ func (a *app) serveAPICommand() *cobra.Command {
 	f.StringVar(&o.tokens, "tokens", "", "`FILE` with the SHA-256 of bearer tokens that may ask, \"NAME sha256:HEX\" a line; read again when it changes")
 	f.BoolVar(&o.noAuth, "insecure-no-auth", false, "answer everybody who can connect, except pages in browsers")
 	o.review.flags(f)
-	o.cluster.policyFlags(f)
+	o.cluster.flagsBesideKubeconfig(f)
 	f.IntVar(&o.rate, "rate", api.DefaultRate, "how many images a second a client may ask about")
 	f.BoolVar(&o.connector, "opa-connector", false, "serve /checkImage and /healthz as container-signature-enforcer's connector does")
 	f.BoolVar(&o.keeper, "gatekeeper", false, "serve /gatekeeper as a provider of external data for Gatekeeper")
@@ -72,20 +71,24 @@ func (a *app) serveAPICommand() *cobra.Command {
 }
 
 func (a *app) serveAPI(ctx context.Context, o *serveAPIOptions) error {
+	o.cluster.kubeconfig, o.review.policies = o.review.kubeconfig, o.cluster.resources
 	o.otherPolicies, o.beside.policy = o.cluster.resources, "; --policy-resources takes the policies of a cluster"
-	if o.cluster.resources {
-		o.cluster.kubeconfig, o.review.besides = o.review.kubeconfig, true
-	}
 	if err := o.check(); err != nil {
-		return err
-	}
-	if err := o.cluster.check(); err != nil {
 		return err
 	}
 	if err := o.checkAccess(); err != nil {
 		return err
 	}
+	if !o.review.on {
+		if err := o.cluster.check(); err != nil {
+			return err
+		}
+	}
 	s, err := a.newServer(api.Name, o.serveOptions)
+	if err != nil {
+		return err
+	}
+	known, err := o.cluster.know(s, o.stateDir)
 	if err != nil {
 		return err
 	}
@@ -108,10 +111,6 @@ func (a *app) serveAPI(ctx context.Context, o *serveAPIOptions) error {
 	p, err := api.New(c)
 	if err != nil {
 		return usageError("%w", err)
-	}
-	known, err := o.cluster.know(s, o.stateDir)
-	if err != nil {
-		return err
 	}
 	defer known.begin(context.WithoutCancel(ctx))()
 	return s.run(ctx, p.Routes())

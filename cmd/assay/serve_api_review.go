@@ -15,7 +15,7 @@ type reviewOptions struct {
 	audience      string
 	users, groups []string
 	kubeconfig    string
-	besides       bool // kubeconfig is for something else as well
+	policies      bool // the API server is asked for policies, too
 }
 
 // defaultAudience is what tokens are made for that count here. Those that are made for the API server do not: whoever gets one could use it
@@ -34,8 +34,8 @@ func (o *reviewOptions) flags(f *pflag.FlagSet) {
 func (o *reviewOptions) check() error {
 	named := len(o.users)+len(o.groups) > 0
 	switch {
-	case !o.on && (named || o.kubeconfig != "" && !o.besides || o.audience != defaultAudience):
-		return usageError("--token-user, --token-group, --token-audience and --kubeconfig go with --token-review; --kubeconfig with --policy-resources as well")
+	case !o.on && (named || o.kubeconfig != "" && !o.policies || o.audience != defaultAudience):
+		return usageError("--token-user, --token-group, --token-audience and --kubeconfig go with --token-review, the last also with --policy-resources")
 	case o.on && !named:
 		return withHint(usageError("--token-review: who may ask?"), "name users by --token-user, or groups by --token-group: system:serviceaccounts:NAMESPACE is the service accounts of a namespace")
 	case o.on && o.audience == "":

@@ -9,8 +9,8 @@ import (
 	"github.com/assay-dev/assay/enforce/kubernetes/cluster"
 )
 
-// nodePolicyOptions are the flags of a daemon of a node, and of what such daemons ask first, about policies that are objects of the cluster. They are read,
-// and nothing is written: their status is a matter of assay serve kubernetes.
+// nodePolicyOptions are the flags about policies that are objects of the cluster, of servers that read them and write nothing: their status is
+// a matter of assay serve kubernetes.
 type nodePolicyOptions struct {
 	resources    bool
 	kubeconfig   string
@@ -18,12 +18,12 @@ type nodePolicyOptions struct {
 }
 
 func (o *nodePolicyOptions) flags(f *pflag.FlagSet) {
-	o.policyFlags(f)
+	o.flagsBesideKubeconfig(f)
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached, for --policy-resources (default: the pod's service account)")
 }
 
-// policyFlags adds the flags without that which says how the API server is reached.
-func (o *nodePolicyOptions) policyFlags(f *pflag.FlagSet) {
+// flagsBesideKubeconfig are for a server that has that one for other purposes too.
+func (o *nodePolicyOptions) flagsBesideKubeconfig(f *pflag.FlagSet) {
 	f.BoolVar(&o.resources, "policy-resources", false, "let the TrustPolicy and NamespaceTrustPolicy objects of the cluster decide, beside --policy; a copy of them is kept in the state folder, for starts without the API server")
 	f.StringVar(&o.ownNamespace, "own-namespace", "", "`NAMESPACE` of Assay itself, where Secrets and ConfigMaps are that TrustPolicies name (default: the pod's)")
 }

@@ -52,7 +52,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
 [grpc]
   address = "$STATE/containerd.sock"
 [plugins."io.containerd.image-verifier.v1.bindir"]
-  bin_dir = "$FOLDER/verifiers"
+  bin_dir = "$FOLDER/containerd/verifiers"
   max_verifiers = 10
   per_verifier_timeout = "10s"
 [plugins."io.containerd.cri.v1.images"]

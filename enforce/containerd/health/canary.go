@@ -36,6 +36,7 @@ type Sighting struct {
 	Image   string
 	Text    string // why
 	Hint    string
+	Untold  bool // it was refused because nobody could tell
 }
 
 // removeWithin is how long a canary that passed may take to be removed.
@@ -94,7 +95,10 @@ func Signed(ctx context.Context, c *Client, image string) Finding {
 }
 
 // refusal is how containerd tells that a verifier refused: which, and in which words.
-const refusal = `(?s)image verifier \S+ blocked pull of \S+ with digest \S+ for reason: verifier (.+?) rejected image \(exit code \d+\): ?(.*)$`
+const refusal = `(?s)image verifier \S+ blocked pull of \S+ with digest \S+ for reason: verifier (.+?) rejected image \(exit code (\d+)\): ?(.*)$`
+
+// deniedCode is the exit code of Assay's verifier where somebody decided; with others nobody could tell.
+const deniedCode = "1"
 
 // ours begins what Assay's verifier says.
 const ours = "assay: "
@@ -120,10 +124,14 @@ func judge(image string, err error, asked seen) Sighting {
 		return s
 	case m == nil:
 		return unclear(image, err)
-	case !strings.HasPrefix(m[2], ours):
-		return Sighting{Outcome: Unclear, Image: image, Text: fmt.Sprintf("refused by %s, and not by Assay: %s", m[1], m[2])}
+	case !strings.HasPrefix(m[3], ours):
+		return Sighting{Outcome: Unclear, Image: image, Text: fmt.Sprintf("refused by %s, and not by Assay: %s", m[1], m[3])}
 	}
-	return Sighting{Outcome: Refused, Image: image, Text: strings.TrimPrefix(m[2], ours)}
+	s = Sighting{Outcome: Refused, Image: image, Text: strings.TrimPrefix(m[3], ours), Untold: m[2] != deniedCode}
+	if s.Untold {
+		s.Hint = "so may all images be; --signed IMAGE says whether one that somebody vouched for passes"
+	}
+	return s
 }
 
 func unclear(image string, err error) Sighting {
@@ -145,6 +153,9 @@ func (s Sighting) Finding() Finding {
 	switch s.Outcome {
 	case Refused:
 		f.State, f.Text = Fine, fmt.Sprintf("%s is refused: %s", s.Image, s.Text)
+		if s.Untold {
+			f.State = Doubtful
+		}
 	case Unclear:
 		f.State, f.Text = Unknown, strings.TrimPrefix(fmt.Sprintf("%s: %s", s.Image, s.Text), ": ")
 	default:

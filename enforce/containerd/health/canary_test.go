@@ -74,6 +74,19 @@ func TestT51_Canary(t *testing.T) {
 	}
 }
 
+// Where nobody can tell, images are refused, and it is no proof that the right ones pass.
+func TestT51_CanaryThatNobodyCouldTellAbout(t *testing.T) {
+	for code, want := range map[int]health.State{1: health.Fine, 2: health.Doubtful, 70: health.Doubtful} {
+		fake := &healthtest.Containerd{Verifier: func(name, digest string) string {
+			return fmt.Sprintf("image verifier bindir blocked pull of %s with digest %s for reason: verifier v rejected image (exit code %d): assay: words", name, digest, code)
+		}}
+		s := health.Canary(context.Background(), open(t, fake.Start(t)), loopback)
+		if f := s.Finding(); s.Outcome != health.Refused || f.State != want || !strings.Contains(f.Text, "is refused: words") {
+			t.Errorf("exit code %d: got %v, %+v", code, s.Outcome, f)
+		}
+	}
+}
+
 // A canary that nobody could pull is no sign that anything is refused.
 func TestT51_CanaryWithoutARegistry(t *testing.T) {
 	fake := &healthtest.Containerd{Verifier: healthtest.Refuse("v", "assay: no")}

@@ -95,18 +95,15 @@ func (c *Client) Plugin(ctx context.Context, kind, id string) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range plugins {
-		failed, err := p.all(7)
-		if err != nil {
-			return err
-		}
-		if len(failed) > 0 {
-			why, err := failed[0].text(2)
-			return errors.Join(fmt.Errorf("%w: %s", errNotLoaded, why), err)
-		}
-		return nil
+	if len(plugins) == 0 {
+		return errNotLoaded
 	}
-	return errNotLoaded
+	failed, err := plugins[0].all(7)
+	if err != nil || len(failed) == 0 {
+		return err
+	}
+	why, err := failed[0].text(2)
+	return errors.Join(fmt.Errorf("%w: %s", errNotLoaded, why), err)
 }
 
 // Methods of the image service that a kubelet uses, and of those that containerd always has.

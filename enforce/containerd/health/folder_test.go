@@ -94,6 +94,13 @@ func TestT51_Folder(t *testing.T) {
 			i.check(os.Chmod(real, 0o777))
 			i.check(os.Symlink(real, i.Path))
 		}, about: "folder", state: Wrong, worst: Wrong},
+		{name: "a link into a folder above that anybody can write", do: func(i *installation) {
+			above := filepath.Join(filepath.Dir(i.Path), "above")
+			i.check(os.Mkdir(above, 0o755))
+			i.check(os.Chmod(above, 0o777))
+			i.check(os.Rename(i.Path, filepath.Join(above, "real")))
+			i.check(os.Symlink(filepath.Join(above, "real"), i.Path))
+		}, about: "folder", state: Wrong, words: []string{"above can be written by others"}, worst: Wrong},
 		{name: "a link to a folder", do: func(i *installation) {
 			real := filepath.Join(filepath.Dir(i.Path), "real")
 			i.check(os.Rename(i.Path, real))

@@ -75,6 +75,9 @@
 {{- if and $n.upstream.secretName (not $n.upstream.url) -}}
 {{- fail "node.upstream.secretName without node.upstream.url: nobody is asked" -}}
 {{- end -}}
+{{- if and $n.upstream.url (not $n.upstream.secretName) -}}
+{{- fail "node.upstream.url: as whom? node.upstream.secretName names a Secret with ca.crt, tls.crt and tls.key" -}}
+{{- end -}}
 {{- if and $n.hostNetwork (eq $n.dnsPolicy "ClusterFirst") -}}
 {{- fail "node.dnsPolicy: with node.hostNetwork the Services of the cluster are found by ClusterFirstWithHostNet" -}}
 {{- end -}}
