@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -431,6 +432,28 @@ func TestT27_KeysDiffer(t *testing.T) {
 		}
 	}
 	f.wantAsked(len(changes), 0)
+}
+
+// T47: what is kept is bounded by its size, and long questions count as well as long answers.
+func TestT47_MemoryIsBounded(t *testing.T) {
+	f := newFleet(t, simple, simple, func(c *upstream.Config) { c.Contents = 64 << 10 })
+	asked := f.push("app/a", "1", "a")
+	req := question(asked)
+	req.HasNamespace, req.Namespace = true, "n"
+	for i := range 20 {
+		req.NamespaceLabels = map[string]string{"long": strings.Repeat("x", 10<<10), "n": strconv.Itoa(i)}
+		f.decider.Decide(context.Background(), req)
+	}
+	remembered := 0
+	for i := range 20 {
+		req.NamespaceLabels = map[string]string{"long": strings.Repeat("x", 10<<10), "n": strconv.Itoa(i)}
+		if f.decider.Decide(context.Background(), req).Cached {
+			remembered++
+		}
+	}
+	if remembered > 6 {
+		t.Errorf("%d questions of 10 KiB are kept in 64 KiB", remembered)
+	}
 }
 
 // The round trip of a question that the upstream has an answer for.
