@@ -44,6 +44,11 @@ func labelsOf(labels map[string]string) string {
 	return b.String()
 }
 
+// weight counts what whoever asks can make long.
+func (k key) weight() uint32 {
+	return uint32(len(k.image) + len(k.namespace) + len(k.labels) + len(k.platform))
+}
+
 func (k key) String() string { return fmt.Sprintf("%#v", k) }
 
 // memory keeps verdicts that counted.
@@ -60,7 +65,7 @@ type answer struct {
 
 func newMemory(c *Config) *memory {
 	return &memory{config: c, answers: otter.Must(&otter.Options[key, *answer]{
-		MaximumWeight: uint64(c.Contents), Weigher: func(_ key, a *answer) uint32 { return a.weight }, Executor: func(fn func()) { fn() },
+		MaximumWeight: uint64(c.Contents), Weigher: func(k key, a *answer) uint32 { return a.weight + k.weight() }, Executor: func(fn func()) { fn() },
 	})}
 }
 
