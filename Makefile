@@ -17,7 +17,7 @@ RUN      ?=
 TAGS     ?=
 IMAGE    ?= assay:$(or $(VERSION),local)
 
-.PHONY: help demo build image docker-plugin proto test e2e local-start local-push local-deploy local-stop lint bench bench-peers bench-webhook bench-docker bench-node bench-spire fuzz mutants
+.PHONY: help demo build image docker-plugin proto test e2e local-start local-push local-deploy local-stop lint bench bench-peers bench-webhook bench-docker bench-node bench-spire fuzz mutants parity
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,9 @@ bench-node: build ## what a fleet of nodes takes: memory and processor time of a
 bench-spire: build ## attestations of a plugin of SPIRE over its own socket, cold and warm, beside a Docker engine and a kubelet that only lists; needs root and dockerd
 	@e2e/peers/install packages
 	@CGO_ENABLED=0 go run ./tools/benchspire
+
+parity: ## docs/design/parity.md, the table of one policy's verdicts at all points; its test compares it
+	go test ./cmd/assay -run '^TestParity$$' -count 1 -args -update-parity
 
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@FUZZTIME='$(FUZZTIME)' .ci/fuzz '$(RUN)'

@@ -54,6 +54,7 @@ var house = map[string]row{
 	"trust/notaryv1/notarytest":              {may: []string{"image"}},
 	"trust/notaryv1/state":                   {may: []string{"trust/notaryv1", "atomicfile"}, owns: []string{"github.com/gofrs/flock", "golang.org/x/sync/singleflight"}},
 	"trust/notation":                         {may: []string{"image", "trust"}, owns: []string{"github.com/notaryproject", "github.com/veraison/go-cose", "golang.org/x/crypto/ocsp"}},
+	"trust/notation/notationtest":            {may: []string{"image"}, owns: []string{"github.com/notaryproject"}},
 	"trust/formats":                          {may: []string{"trust", "trust/*"}},
 	"trust/trusttest":                        {may: []string{"image", "trust"}},
 	"registry":                               {may: []string{"image", "trust"}, owns: []string{"oras.land/oras-go"}},
@@ -62,7 +63,8 @@ var house = map[string]row{
 	"engine":                                 {may: []string{"image", "policy", "trust"}, owns: append([]string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}, tracing...)},
 	"engine/wire":                            {may: []string{"image", "policy", "trust", "engine"}},
 	"engine/upstream":                        {may: []string{"image", "policy", "engine", "engine/wire"}, owns: []string{"github.com/maypok86/otter", "golang.org/x/sync/singleflight"}},
-	"engine/shared":                          {may: []string{"image", "policy", "trust", "engine"}},
+	"engine/shared":                          {may: []string{"trust", "engine"}},
+	"engine/shared/sharedtest":               {},
 	"convert":                                {may: []string{"image", "policy"}},
 	"workload":                               {may: []string{"image"}, owns: []string{"github.com/Microsoft/go-winio", "golang.org/x/sys/windows"}}, // both for Windows alone
 	"enforce":                                {may: []string{"image", "engine"}},

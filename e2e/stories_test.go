@@ -73,6 +73,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"server":      cmdServer,
 		"sigstore":    cmdSigstore,
 		"vault":       cmdVault,
+		"verdicts":    cmdVerdicts,
 	}
 }
 

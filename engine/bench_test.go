@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/engine/shared"
+	"github.com/assay-dev/assay/engine/shared/sharedtest"
 )
 
 // BenchmarkDecideWarm is an equal question asked again: parsing the name, finding the rule, and evaluating what was remembered.
@@ -56,4 +58,28 @@ func BenchmarkDecideWarmWithLogins(b *testing.B) {
 			b.Fatal(v.String())
 		}
 	}
+}
+
+// BenchmarkDecideShared is the first question of a replica about an image that another one has decided about: the cache is asked over
+// loopback, and no registry. BenchmarkDecideCold is the same without a cache.
+func BenchmarkDecideShared(b *testing.B) {
+	w := newWorld(b)
+	s := sharedtest.New(b, "", nil)
+	now := func(c *shared.Config) { c.Now = w.clock.now }
+	ref := w.image("app/api", "1", "a")
+	w.sign(w.right, ref)
+	w.replica(simple, w.cacheAt(s, now))
+	w.want(ref.String(), engine.Allowed)
+	s.Await(1)
+	cache := w.cacheAt(s, now)
+	w.replica(simple, cache)
+	w.want(ref.String(), engine.Allowed) // connected
+	w.server.ResetRequests()
+	for b.Loop() {
+		b.StopTimer()
+		w.replica(simple, cache)
+		b.StartTimer()
+		w.want(ref.String(), engine.Allowed)
+	}
+	w.wantRequests(0)
 }

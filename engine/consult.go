@@ -21,7 +21,7 @@ func (e *Engine) recall(a *authority, ref image.Ref, logins trust.Logins, every 
 }
 
 // consult asks an authority and remembers its answer, unless it could not tell. Whoever asks the same meanwhile gets the same answer,
-// which is looked for in the source of the first.
+// which is looked for in the source of the first. What another process proved is not asked again.
 func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, ref image.Ref, logins trust.Logins, every bool) finding {
 	ref = a.about(ref)
 	key := a.asked(ref, logins, every)
@@ -31,10 +31,15 @@ func (e *Engine) consult(ctx context.Context, src trust.Source, a *authority, re
 		if f, found := e.recall(a, ref, logins, every, e.config.Now()); found { // who was asked a moment ago has answered
 			return *f, nil
 		}
-		f := e.examine(ctx, src, a, ref, key.every)
-		f.until = e.reusable(&f)
+		f, found := e.recallShared(ctx, a, ref, key)
+		if !found {
+			began := e.config.Now()
+			f = e.examine(ctx, src, a, ref, key.every)
+			f.checked, f.until = began, e.reusable(&f)
+		}
 		if a.asked(ref, logins, every) == key { // else the trust material changed meanwhile, and nobody knows which of the two was used
 			e.remember(key, f)
+			e.share(a, key, &f)
 		}
 		return f, nil
 	})

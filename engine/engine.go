@@ -52,6 +52,9 @@ type Config struct {
 	TagTTL     time.Duration // how long a tag is taken to stand for its digest; negative: not at all
 	Contents   int           // bytes of manifests and blobs kept in memory
 
+	// Shared keeps proofs for other processes, and theirs for this one. nil: each process decides by itself.
+	Shared Shared
+
 	// Observe is told each verdict at the end of its Decide, also that of a bug. It is called by many goroutines at once, and holds
 	// up the answer. nil: nobody is told.
 	Observe func(*Verdict)

@@ -55,7 +55,9 @@ type finding struct {
 	err      error
 	missed   error // why there may be more proofs, where all were wanted; nil: there are none
 	revoked  *revocation
+	checked  time.Time // when evidence began to be looked for
 	until    time.Time // it is reused until then; zero: not at all
+	recalled bool      // another process looked: nothing was fetched for it here
 }
 
 // pending stands for an authority that has not said anything.

@@ -92,7 +92,6 @@ func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref im
 	if len(open) == 0 || !q.every && p.holds(rule, h) == yes {
 		return h
 	}
-	q.cached = false
 	ctx, cancel := context.WithCancelCause(q.deadline())
 	wait := patience{cancel: cancel}
 	defer wait.end()
@@ -103,6 +102,7 @@ func (q *question) hear(p *planned, rule *policy.Rule, plan *plannedRule, ref im
 		return q.engine.consult(ctx, src, a, ref, a.logins(q.all, ref), q.every)
 	}
 	for a, f := range q.askAll(ctx, open, ask) {
+		q.cached = q.cached && f.recalled
 		h.note(a, p.judge(f))
 		if p.holds(rule, h) != yes {
 			continue

@@ -62,16 +62,21 @@ func (w *world) recorded(file string) string {
 // are kept, or are not.
 func (w *world) sigstore(require string, keep bool, authorities ...string) {
 	w.Helper()
-	spec := "\n  authorities:\n    " + strings.Join(authorities, "\n    ") + "\n  rules:\n  - images: [\"%HOST%/**\"]\n    require: " + require + "\n"
-	replace := strings.NewReplacer("%P256%", quoted(w.recorded("p256.pub")), "%OTHERKEY%", quoted(w.recorded("other.pub")),
-		"%ROOT%", quoted(w.recorded("trusted_root_all.json")),
-		"%DEV%", `{identities: [{issuer: "https://accounts.lab.example", subject: dev@lab.example}]}`)
-	w.use(replace.Replace(spec), func(c *engine.Config) {
+	w.use(w.sigstoreSpec(require, authorities...), func(c *engine.Config) {
 		c.TTL, c.RefusalTTL, c.Timeout = time.Minute, time.Second, time.Minute
 		if !keep {
 			c.Contents = 1
 		}
 	})
+}
+
+func (w *world) sigstoreSpec(require string, authorities ...string) string {
+	w.Helper()
+	spec := "\n  authorities:\n    " + strings.Join(authorities, "\n    ") + "\n  rules:\n  - images: [\"%HOST%/**\"]\n    require: " + require + "\n"
+	replace := strings.NewReplacer("%P256%", quoted(w.recorded("p256.pub")), "%OTHERKEY%", quoted(w.recorded("other.pub")),
+		"%ROOT%", quoted(w.recorded("trusted_root_all.json")),
+		"%DEV%", `{identities: [{issuer: "https://accounts.lab.example", subject: dev@lab.example}]}`)
+	return replace.Replace(spec)
 }
 
 const (

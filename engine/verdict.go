@@ -92,7 +92,7 @@ type Verdict struct {
 	Decision               // the decision that made the verdict
 	Also      []Decision   `json:"also,omitempty"` // what further policies in scope decided
 	Warnings  []string     `json:"warnings,omitempty"`
-	Cached    bool         `json:"cached"` // nothing was fetched for this answer
+	Cached    bool         `json:"cached"` // no registry was asked for this answer: it was known here, or what others proved was
 	Duration  Duration     `json:"duration"`
 
 	// What may run, and for how long that can be remembered; all of it is empty unless Request.Content was set, or Request.Rests for all but

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/engine/shared"
 )
 
 // written returns what metrics write.
@@ -133,6 +134,8 @@ func everyMetric() *serverMetrics {
 	m.refuse("x")
 	m.loaded("x", nil)
 	m.event("x")
+	m.sharing()(shared.Hit)
+	m.sharedAway(false, false)
 	m.decided("x", &engine.Verdict{Decision: engine.Decision{Authorities: []engine.Attestation{{Standing: engine.Proved, Weakened: []string{"x"}}}}})
 	m.material("x", 0, false)
 	m.policies.WithLabelValues("x", "x").Set(1)
@@ -177,7 +180,7 @@ func TestMetricsAreOnTheirPage(t *testing.T) {
 			t.Errorf("docs/reference/metrics.md has %s, which does not exist", name[1])
 		}
 	}
-	if len(known) != 25 {
-		t.Errorf("got %d metrics, want 25", len(known))
+	if len(known) != 28 {
+		t.Errorf("got %d metrics, want 28", len(known))
 	}
 }

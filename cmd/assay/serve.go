@@ -13,8 +13,10 @@ import (
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/engine/shared"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust/notaryv1"
+	"github.com/assay-dev/assay/trust/notation"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -52,6 +54,7 @@ type serveOptions struct {
 	timeout    time.Duration
 	drainDelay time.Duration
 	trace      traceOptions
+	shared     *sharedOptions // nil: nothing is shared
 	upstream   upstreamOptions
 
 	// otherPolicies says that policies come from somewhere else as well, so that --policy may be left out.
@@ -116,6 +119,9 @@ func (o *serveOptions) check() error {
 	case o.drainDelay < 0:
 		return usageError("--drain-delay %v: want 0 or more", o.drainDelay)
 	}
+	if err := o.shared.check(); err != nil {
+		return err
+	}
 	if err := o.trace.check(); err != nil {
 		return err
 	}
@@ -132,6 +138,7 @@ type server struct {
 	metrics  *serverMetrics
 	source   *currentClient
 	keeper   *material.Keeper
+	revoked  *notation.Revocations
 	engine   *engine.Engine
 	policies *policySet
 	identity identity           // nil: plain HTTP
@@ -142,6 +149,7 @@ type server struct {
 	needs    []knowledge     // without which the server is not ready
 	inFlight atomic.Int64
 	tracing  *tracing      // nil: none
+	shared   *shared.Cache // nil: nothing is shared
 	upstream *upstreamLink // nil: none
 
 	// unchecked says that TLS certificates of registries are not checked, which is counted.
@@ -160,6 +168,7 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 		return nil, err
 	}
 	o.registries.trace = s.tracing.registryTrace()
+	s.revoked = notation.NewRevocations(nil, a.now)
 	if s.keeper, err = a.keeper(); err != nil {
 		return nil, err
 	}
@@ -170,8 +179,12 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	if o.seen != nil {
 		seen = o.seen
 	}
+	sharing, err := s.share()
+	if err != nil {
+		return nil, err
+	}
 	if s.engine, err = a.makeEngine(nil, peers{
-		source: s.source, keeper: s.keeper, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(),
+		source: s.source, keeper: s.keeper, revoked: s.revoked, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(), shared: sharing,
 	}); err != nil {
 		return nil, err
 	}
@@ -296,4 +309,7 @@ func (s *server) close() {
 	s.source.use(nil)
 	s.upstream.close()
 	s.tracing.close()
+	if s.shared != nil {
+		s.shared.Close()
+	}
 }

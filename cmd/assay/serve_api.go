@@ -39,6 +39,11 @@ const serveAPIExamples = `  # with client certificates
   printf 'ci sha256:%s\n' "$(printf %s "$TOKEN" | sha256sum | cut -d' ' -f1)" > tokens
   assay serve api --policy policies/ --tls-cert tls.crt --tls-key tls.key --tokens tokens
 
+  # one of several replicas, which share what they proved
+  openssl rand -base64 32 > shared.key && chmod 600 shared.key
+  assay serve api --policy policies/ --tls-cert tls.crt --tls-key tls.key --client-ca clients.pem \
+    --shared-cache rediss://valkey.example:6379 --shared-cache-key shared.key
+
   # in a cluster, for a service account that asks with "kubectl create token deployer -n ci --audience assay"
   assay serve api --policy policies/ --tls-cert tls.crt --tls-key tls.key --token-review --token-user system:serviceaccount:ci:deployer
 
@@ -62,6 +67,7 @@ func (a *app) serveAPICommand() *cobra.Command {
 	f.StringVar(&o.tokens, "tokens", "", "`FILE` with the SHA-256 of bearer tokens that may ask, \"NAME sha256:HEX\" a line; read again when it changes")
 	f.BoolVar(&o.noAuth, "insecure-no-auth", false, "answer everybody who can connect, except pages in browsers")
 	o.review.flags(f)
+	o.shared = sharedFlags(cmd)
 	o.cluster.flagsBesideKubeconfig(f)
 	f.IntVar(&o.rate, "rate", api.DefaultRate, "how many images a second a client may ask about")
 	f.BoolVar(&o.connector, "opa-connector", false, "serve /checkImage and /healthz as container-signature-enforcer's connector does")

@@ -128,7 +128,20 @@ func (s *server) keepMaterial(ctx context.Context) {
 	}
 	cancel()
 	s.ready.state.CompareAndSwap(starting, serving)
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { s.guarded(ctx, func() { s.revoked.Run(ctx) }) })
 	s.keeper.Run(ctx)
+}
+
+// guarded does something until ctx ends, and again after a bug in it.
+func (s *server) guarded(ctx context.Context, do func()) {
+	for ctx.Err() == nil {
+		if bug := enforce.Guard(do); bug != nil {
+			s.metrics.bugs.Inc()
+			s.log.Error("bug", "error", bug.Error(), "stack", string(bug.Stack))
+		}
+	}
 }
 
 // handler puts the point's routes beside those of every server. A point can have other words for the latter, which are not bounded: probes

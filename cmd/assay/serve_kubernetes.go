@@ -97,6 +97,7 @@ func (a *app) serveKubernetesCommand() *cobra.Command {
 	f.StringVar(&o.webhook, "webhook-configuration", "", "`NAME` of the mutating and of the validating webhook configuration that shall trust the own authority, for --own-ca and --webhook-ca")
 	f.StringVar(&o.webhookCA, "webhook-ca", "", "PEM `FILE` with the authorities above --tls-cert, which Assay has the webhook configurations trust; needs --webhook-configuration; read again when it changes")
 	o.state = clusterStateFlags(cmd)
+	o.shared = sharedFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.exemptGiven = cmd.Flags().Changed("exempt-namespace")
 		return a.serveKubernetes(cmd, o)

@@ -29,6 +29,8 @@ type serverMetrics struct {
 	silent    *prometheus.GaugeVec
 	copyAge   prometheus.Gauge // of a node with the policies of a cluster; else not registered
 
+	shared *sharedMetrics // nil: nothing is shared
+
 	look []func() // at what is told as it is at that moment
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/assay-dev/assay/enforce/spire"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust/notation"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -43,6 +44,7 @@ type spireDecider struct {
 	users    int    // guarded by the owner's mu
 	source   *currentClient
 	keeper   *material.Keeper
+	revoked  *notation.Revocations
 	engine   *engine.Engine
 	policies *policySet
 	point    *enforce.Point
@@ -187,7 +189,8 @@ func (s *spireDecider) make(v spire.Verification, text []byte, given material.De
 	}); err != nil {
 		return err
 	}
-	if s.engine, err = a.makeEngine(nil, peers{source: s.source, keeper: s.keeper, seen: a.seenIn(s.owner.stateDir), timeout: spire.EvidenceTimeout}); err != nil {
+	s.revoked = notation.NewRevocations(nil, a.now)
+	if s.engine, err = a.makeEngine(nil, peers{source: s.source, keeper: s.keeper, revoked: s.revoked, seen: a.seenIn(s.owner.stateDir), timeout: spire.EvidenceTimeout}); err != nil {
 		return err
 	}
 	s.policies = &policySet{engine: s.engine, log: plugin.Log()}
@@ -235,6 +238,7 @@ func (s *spireDecider) run() {
 		})
 	}
 	start("trust material", func() { s.keeper.Run(ctx) })
+	start("revocations", func() { s.revoked.Run(ctx) })
 	start("files", func() {
 		every(ctx, s.owner.app.pace.orUsual().files, func() {
 			_ = s.owner.plugin.Guard("files", s.lookOnce) // it is logged, and the next look is made all the same

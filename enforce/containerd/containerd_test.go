@@ -18,6 +18,7 @@ import (
 	"github.com/assay-dev/assay/enforce/enforcetest"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/image"
+	"github.com/assay-dev/assay/trust"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -101,6 +102,23 @@ func TestMeanings(t *testing.T) {
 	for meaning, want := range map[enforce.Meaning]string{enforce.Yes: ask.Allowed, enforce.No: ask.Denied, enforce.CannotTell: ask.CouldNotTell, enforce.Bug: ask.Bug} {
 		if meaning.String() != want {
 			t.Errorf("got %q, want %q", meaning, want)
+		}
+	}
+}
+
+// What the package that may import nothing takes is what the others take.
+func TestLimitsAgree(t *testing.T) {
+	if ask.MaxName != image.MaxReference || ask.MaxSize != trust.MaxManifest {
+		t.Errorf("got %d and %d, want %d and %d", ask.MaxName, ask.MaxSize, image.MaxReference, trust.MaxManifest)
+	}
+	for _, d := range []string{
+		"", digest.String(), "sha256:", digest.String()[:70], digest.String() + "0", strings.ToUpper(digest.String()), "sha256:" + strings.ToUpper(digest.Hex()),
+		"sha512:" + digest.Hex(), "sha512:" + digest.Hex() + digest.Hex(), "sha384:" + digest.Hex()[:32] + digest.Hex(), "sha256:" + strings.Repeat("g", 64), digest.String() + "\n",
+	} {
+		q := question(name)
+		q.Digest = d
+		if _, err := image.ParseDigest(d); (err == nil) != (q.Check() == nil) {
+			t.Errorf("%q: got %v, and %v of an image", d, q.Check(), err)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func Fixed(v engine.Verdict) enforce.Decider {
 	return decider(func(_ context.Context, req engine.Request) engine.Verdict {
 		answer := v
 		answer.Image = req.Image
-		if ref, err := image.Parse(req.Image); err == nil {
+		if ref, err := image.Parse(req.Image); err == nil && v.Canonical == "" {
 			answer.Canonical = ref.String()
 		}
 		return answer

@@ -67,7 +67,7 @@ func TestClientRefuses(t *testing.T) {
 	}{
 		"status":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = io.WriteString(w, refusal) }, `status 401: "who\x1b asks?"`},
 		"no JSON":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); _, _ = io.WriteString(w, "<html>") }, "status 502"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, "status 307"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect) }, "status 307"},
 		"form":     {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"form":2,"verdicts":[{}]}`) }, "form 2"},
 		"nothing":  {func(http.ResponseWriter, *http.Request) {}, "EOF"},
 		"endless": {func(w http.ResponseWriter, _ *http.Request) {

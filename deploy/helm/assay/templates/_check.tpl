@@ -38,6 +38,20 @@
 {{- fail "attestor_ca: no certificate in PEM, nor base64 of one" -}}
 {{- end -}}
 {{- end -}}
+{{- with $v.sharedCache -}}
+{{- if and .url (not .keySecret) -}}
+{{- fail "sharedCache.url without sharedCache.keySecret: nobody could tell an entry from a forged one. openssl rand -base64 32 > shared.key; kubectl create secret generic NAME --from-file shared.key" -}}
+{{- end -}}
+{{- if and (not .url) (or .keySecret .user .passwordSecret .caSecret) -}}
+{{- fail "sharedCache.keySecret, user, passwordSecret and caSecret go with sharedCache.url" -}}
+{{- end -}}
+{{- if and .user (not .passwordSecret) -}}
+{{- fail "sharedCache.user without sharedCache.passwordSecret" -}}
+{{- end -}}
+{{- if and .caSecret (not (regexMatch "^(rediss|valkeys)://" .url)) -}}
+{{- fail "sharedCache.caSecret without TLS: write rediss:// in sharedCache.url" -}}
+{{- end -}}
+{{- end -}}
 {{- if ge (int $v.decisionTimeoutSeconds) (int $v.webhooks.timeoutSeconds) -}}
 {{- fail "decisionTimeoutSeconds must be less than webhooks.timeoutSeconds: else the API server gives up before Assay says what it could not tell" -}}
 {{- end -}}

@@ -190,3 +190,15 @@ all
 {{- end -}}
 {{- toYaml $files -}}
 {{- end -}}
+
+{{- /* The Secrets of the shared cache, by what they hold: name, key, and the file that it becomes. */ -}}
+{{- define "assay.sharedCacheSecrets" -}}
+{{- $c := .Values.sharedCache -}}
+{{- $secrets := dict -}}
+{{- if $c.url -}}
+{{- $_ := set $secrets "key" (dict "name" $c.keySecret "key" "shared.key" "path" "shared.key") -}}
+{{- with $c.passwordSecret -}}{{- $_ := set $secrets "password" (dict "name" . "key" $c.passwordKey "path" "password") -}}{{- end -}}
+{{- with $c.caSecret -}}{{- $_ := set $secrets "ca" (dict "name" . "key" "ca.crt" "path" "ca.crt") -}}{{- end -}}
+{{- end -}}
+{{- toYaml $secrets -}}
+{{- end -}}
