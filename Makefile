@@ -17,7 +17,7 @@ RUN      ?=
 TAGS     ?=
 IMAGE    ?= assay:$(or $(VERSION),local)
 
-.PHONY: help demo build image docker-plugin proto test e2e local-start local-push local-deploy local-stop lint bench bench-peers bench-webhook bench-docker bench-spire fuzz mutants
+.PHONY: help demo build image docker-plugin proto test e2e local-start local-push local-deploy local-stop lint bench bench-peers bench-webhook bench-docker bench-node bench-spire fuzz mutants parity
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,8 +25,8 @@ help: ## this list
 demo: build ## eight images and what is decided about them, and why, in two minutes
 	@bin/assay demo
 
-build: ## bin/assay, one static binary
-	@CGO_ENABLED=0 go build $(if $(TAGS),-tags '$(TAGS)') -trimpath -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))' -o bin/assay ./cmd/assay
+build: ## bin/assay and bin/assay-containerd-verifier, static binaries
+	@CGO_ENABLED=0 go build $(if $(TAGS),-tags '$(TAGS)') -trimpath -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))' -o bin/ ./cmd/assay ./cmd/assay-containerd-verifier
 
 image: build ## the image of Assay, with the docker that is there (IMAGE=name:tag, BASE=image, CA_BUNDLE=file)
 	@deploy/image/build '$(IMAGE)'
@@ -76,9 +76,15 @@ bench-docker: build ## what the authorization plugin adds to requests to a Docke
 	@e2e/peers/install packages
 	@go run ./tools/benchdocker
 
+bench-node: build ## what a fleet of nodes takes: memory and processor time of assay serve node, alone and with an upstream
+	@go run ./tools/benchnode
+
 bench-spire: build ## attestations of a plugin of SPIRE over its own socket, cold and warm, beside a Docker engine and a kubelet that only lists; needs root and dockerd
 	@e2e/peers/install packages
 	@CGO_ENABLED=0 go run ./tools/benchspire
+
+parity: ## docs/design/parity.md, the table of one policy's verdicts at all points; its test compares it
+	go test ./cmd/assay -run '^TestParity$$' -count 1 -args -update-parity
 
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@FUZZTIME='$(FUZZTIME)' .ci/fuzz '$(RUN)'

@@ -13,13 +13,13 @@
 //	  - registry is the only code that talks to registries and Notary servers; registry/cloud has the logins that clouds give; registry/registrytest is a registry in memory, with faults.
 //	  - engine decides: it resolves the digest once, has the evidence found and checked, and answers with a verdict.
 //	  - enforce says what an enforcement point is, where a verdict is obeyed, and enforce/enforcetest is the suite that each of them passes.
-//	    Each point is a folder below it (api; docker, with what it remembers in a folder of its own; kubernetes; spire, with its protocol in enforce/spire/proto and an agent for tests in enforce/spire/spiretest). kubernetes/cluster is the one way to an API server: namespaces, policies as objects, pull secrets, Events, what replicas share; kubernetes/identity has the certificates that a webhook makes for itself.
+//	    Each point is a folder below it (api; containerd, with what its verifier asks in containerd/ask, and whether it is asked at all in containerd/health; docker, with what it remembers in a folder of its own; kubernetes; spire, with its protocol in enforce/spire/proto and an agent for tests in enforce/spire/spiretest). kubernetes/cluster is the one way to an API server: namespaces, policies as objects, pull secrets, Events, what replicas share; kubernetes/identity has the certificates that a webhook makes for itself.
 //	  - workload tells what runs on a host: from a process to its container, and from that to its image, by the word of Docker, Podman or a kubelet.
 //	  - convert makes policies of other systems' settings, with a report of every meaning that changes.
 //	  - sign issues a certificate for a digest and stores it beside the image; sign/local and sign/vault are its authorities.
 //	  - atomicfile replaces files whole, for those who keep something on disk.
-//	  - cmd/assay is the program: one file for each subcommand, and the only reader of flags and environment.
-//	  - deploy has what brings it into a cluster: deploy/helm/assay, the chart, deploy/image, its image, deploy/docker-plugin, a plugin that Docker manages, deploy/systemd, and deploy/spire, configurations of agents.
+//	  - cmd/assay is the program: one file for each subcommand, and the only reader of flags and environment. cmd/assay-containerd-verifier is the small one that containerd starts.
+//	  - deploy has what brings it into a cluster: deploy/helm/assay, the chart, deploy/image, its image, deploy/docker-plugin, a plugin that Docker manages, deploy/systemd, deploy/containerd, settings of containerd, and deploy/spire, configurations of agents.
 //	  - e2e has the stories, with real peers, which e2e/peers builds; e2e/node is a cluster of one node, for stories and for whoever wants to try Assay.
 //	  - tools has programs for those who work on Assay: mutants, and the ratios of benchmarks.
 //

@@ -14,12 +14,21 @@ import (
 // Write replaces the content of a file, or makes it, with mode 0600. Where it returns no error, the new content outlives a power cut. The
 // folder must be there. Content is not limited: whoever makes it has a bound for it.
 func Write(name string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".new*") // with mode 0600
+	return WriteMode(name, content, 0o600, filepath.Dir(name))
+}
+
+// WriteMode is Write with a mode, and with the folder where content stands until it is whole, for folders in which nothing else may be seen. That
+// folder must be on the same file system, or the error is EXDEV.
+func WriteMode(name string, content []byte, mode os.FileMode, scratch string) error {
+	temporary, err := os.CreateTemp(scratch, filepath.Base(name)+".new*") // with mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temporary.Name()) // of no effect after the rename
 	_, err = temporary.Write(content)
+	if err == nil && mode != 0o600 {
+		err = temporary.Chmod(mode)
+	}
 	if err == nil {
 		err = temporary.Sync()
 	}

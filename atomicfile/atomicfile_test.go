@@ -30,6 +30,28 @@ func TestWrite(t *testing.T) {
 	left(t, folder, 1)
 }
 
+// Only what is whole is seen in the file's own folder.
+func TestWriteMode(t *testing.T) {
+	folder, scratch := t.TempDir(), t.TempDir()
+	name := filepath.Join(folder, "program")
+	for _, content := range []string{"one", "two"} {
+		if err := atomicfile.WriteMode(name, []byte(content), 0o755, scratch); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(name)
+		got, _ := os.ReadFile(name)
+		if err != nil || string(got) != content || runtime.GOOS != "windows" && info.Mode().Perm() != 0o755 {
+			t.Errorf("got %q, %v, %v", got, info, err)
+		}
+	}
+	left(t, folder, 1)
+	left(t, scratch, 0)
+	if err := atomicfile.WriteMode(filepath.Join(folder, "none", "program"), nil, 0o755, scratch); err == nil {
+		t.Error("a folder that is not there")
+	}
+	left(t, scratch, 0)
+}
+
 // What cannot be written leaves what was there, and nothing beside it.
 func TestWriteFails(t *testing.T) {
 	folder := t.TempDir()

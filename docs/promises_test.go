@@ -14,13 +14,13 @@ var (
 	testFunc   = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(`)
 	threatTest = regexp.MustCompile(`^TestT\d+_`)
 	threatRow  = regexp.MustCompile(`(?m)^\| T(\d+) \|.*\| ([^|]*) \|$`)
-	whereTests = regexp.MustCompile("([a-z0-9/]+): |`(Test[A-Z][A-Za-z0-9_]*)`") // a package, or a test in it
+	whereTests = regexp.MustCompile("([a-z0-9/-]+): |`(Test[A-Z][A-Za-z0-9_]*)`") // a package, or a test in it
 	storyNames = regexp.MustCompile(`\b(?:story|stories) ([a-z0-9_/]+(?:(?:, | and )[a-z0-9_/]+)*)`)
 	betweenTwo = regexp.MustCompile(`, | and `)
 )
 
 // threats is how many attacks there are.
-const threats = 48
+const threats = 52
 
 // The threat model has every attack once. The tests and stories that it names for it exist, in the packages that it names, and it names
 // every test that carries an attack's number.

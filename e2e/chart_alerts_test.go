@@ -15,7 +15,16 @@ import (
 
 // The alerts are about metrics that there are, and Prometheus takes them. Where its promtool is not installed, only the first is looked at.
 func TestChartAlerts(t *testing.T) {
-	rendered := render(t, "--set", "policyResources.alone=true", "--set", "metrics.prometheusRule.enabled=true")
+	t.Run("webhook", func(t *testing.T) { chartAlerts(t, "5 rules found") })
+	t.Run("canary", func(t *testing.T) {
+		chartAlerts(t, "7 rules found", "--set", "node.enabled=true", "--set", "node.containerd.verifier=true", "--set", "node.containerd.canary.enabled=true",
+			"--set", "image.digest=sha256:"+strings.Repeat("0", 64))
+	})
+}
+
+func chartAlerts(t *testing.T, found string, flags ...string) {
+	t.Helper()
+	rendered := render(t, append([]string{"--set", "policyResources.alone=true", "--set", "metrics.prometheusRule.enabled=true"}, flags...)...)
 	var rule struct {
 		Kind string
 		Spec yaml.Node
@@ -55,7 +64,7 @@ func TestChartAlerts(t *testing.T) {
 	if err := os.WriteFile(file, spec, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(promtool, "check", "rules", file).CombinedOutput(); err != nil || !strings.Contains(string(out), "5 rules found") {
+	if out, err := exec.Command(promtool, "check", "rules", file).CombinedOutput(); err != nil || !strings.Contains(string(out), found) {
 		t.Errorf("%v: %s", err, out)
 	}
 }

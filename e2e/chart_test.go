@@ -142,6 +142,16 @@ func TestChartRefuses(t *testing.T) {
 		{"DIA-30 a mistyped name", []string{dia, "env.DIAWH_PROT=1"}, []string{"env.DIAWH_PROT", "DIAWH_PORT"}},
 		{"DIA's port is none", []string{dia, "env.DIAWH_PORT=http"}, []string{"env.DIAWH_PORT"}},
 		{"DIA's image", []string{dia, "image=registry.acme.example/diawh@sha256:00"}, []string{"image", "takes the place of"}},
+		{"a node without policies", []string{"attestor_ca=LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t", "policyResources.enabled=false", "node.enabled=true"}, []string{"node.enabled", "not by repositories or attestor_ca"}},
+		{"a node without a way to its own image", []string{"policyResources.alone=true", "node.enabled=true", "node.containerd.verifier=true"}, []string{"image.digest", "node.containerd.fallbackPolicies"}},
+		{"a node's secret for nobody", []string{"policyResources.alone=true", "node.enabled=true", "node.upstream.secretName=x"}, []string{"node.upstream.url"}},
+		{"a node that asks as nobody", []string{"policyResources.alone=true", "node.enabled=true", "node.upstream.url=https://x"}, []string{"node.upstream.secretName", "as whom?"}},
+		{"a node's upstream in plain text", []string{"policyResources.alone=true", "node.enabled=true", "node.upstream.url=http://x"}, []string{"/node/upstream/url"}},
+		{"a node that finds no Services", []string{"policyResources.alone=true", "node.enabled=true", "node.dnsPolicy=ClusterFirst"}, []string{"ClusterFirstWithHostNet"}},
+		{"a canary that nobody would refuse", []string{"policyResources.alone=true", "node.enabled=true", "node.containerd.canary.enabled=true"}, []string{"nobody would refuse it"}},
+		{"a canary that containerd does not come to", []string{"policyResources.alone=true", "node.enabled=true", "node.hostNetwork=false", "node.dnsPolicy=ClusterFirst", "node.containerd.verifier=true", "image.digest=sha256:" + strings.Repeat("0", 64), "node.containerd.canary.enabled=true"}, []string{"without node.hostNetwork"}},
+		{"a node's value that is not there", []string{"policyResources.alone=true", "node.enabled=true", "node.privileged=true"}, []string{"privileged"}},
+		{"a node's pull policy", []string{"policyResources.alone=true", "node.enabled=true", "node.imagePullPolicy=Always"}, []string{"imagePullPolicy"}},
 		{"the connector's image", []string{"policyResources.alone=true", "image.repository=reg.sighup.io/sighupio/opa-notary-connector"}, []string{"takes the place of"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -306,26 +316,37 @@ func tables(page string) string {
 
 // Every argument that the chart gives is a flag of the program, and every flag of the server that the chart needs is reachable by a value.
 func TestChartArgumentsAreFlags(t *testing.T) {
-	help, err := exec.Command("../bin/assay", "serve", "kubernetes", "--help").Output()
-	if err != nil {
-		t.Fatalf("%v: make build makes it", err)
-	}
-	known := map[string]bool{}
-	for _, m := range regexp.MustCompile(`--[a-z][a-z0-9-]+`).FindAllString(string(help), -1) {
-		known[m] = true
-	}
-	given := map[string]bool{}
+	var rendered []string
 	for _, values := range valueSets(t) {
-		for _, m := range regexp.MustCompile(`(?m)^        - "?(--[a-z][a-z0-9-]+)`).FindAllStringSubmatch(render(t, "--values", values), -1) {
-			given[m[1]] = true
+		rendered = append(rendered, strings.Split(render(t, "--values", values), "\n---\n")...)
+	}
+	for point, kind := range map[string]string{"kubernetes": "Deployment", "node": "DaemonSet"} {
+		help, err := exec.Command("../bin/assay", "serve", point, "--help").Output()
+		if err != nil {
+			t.Fatalf("%v: make build makes it", err)
 		}
-	}
-	if len(given) < 20 {
-		t.Fatalf("%d arguments are too few", len(given))
-	}
-	for flag := range given {
-		if !known[flag] {
-			t.Errorf("assay serve kubernetes has no %s", flag)
+		known := map[string]bool{}
+		for _, m := range regexp.MustCompile(`--[a-z][a-z0-9-]+`).FindAllString(string(help), -1) {
+			known[m] = true
+		}
+		given := map[string]bool{}
+		for _, document := range rendered {
+			_, args, found := strings.Cut(document, "\n        - serve\n        - "+point+"\n")
+			if !found || !strings.Contains(document, "\nkind: "+kind+"\n") {
+				continue
+			}
+			args, _, _ = strings.Cut(args, "\n        env:")
+			for _, m := range regexp.MustCompile(`(?m)^        - "?(--[a-z][a-z0-9-]+)`).FindAllStringSubmatch(args, -1) {
+				given[m[1]] = true
+			}
+		}
+		if len(given) < 12 {
+			t.Fatalf("%s: %d arguments are too few", point, len(given))
+		}
+		for flag := range given {
+			if !known[flag] {
+				t.Errorf("assay serve %s has no %s", point, flag)
+			}
 		}
 	}
 }

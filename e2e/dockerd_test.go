@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -19,12 +21,10 @@ const dockerdUsage = "usage: dockerd start|again [FLAG...] | reload | stop | kil
 
 // dockerd is a Docker engine with all its state in the story's folder.
 type dockerd struct {
+	leftovers
 	program string
-	folder  string
-	sockets string   // a folder
 	flags   []string // those that every start has
 	process *process
-	alive   *os.File // see claim
 }
 
 // cmdDockerd is
@@ -84,13 +84,8 @@ func cmdDockerd(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func newDockerd(ts *testscript.TestScript, args *[]string) *dockerd {
-	forgetDockerds()
-	// It keeps sockets there, whose paths must not be long.
-	sockets, err := os.MkdirTemp("", storyEngine)
-	ts.Check(err)
-	d := &dockerd{program: "dockerd", folder: ts.MkAbs("."), sockets: sockets}
-	ts.Check(d.claim())
-	d.flags = append(dockerdFlags(d.folder), "--exec-root", sockets)
+	d := &dockerd{leftovers: newLeftovers(ts), program: "dockerd"}
+	d.flags = append(dockerdFlags(d.folder), "--exec-root", d.sockets)
 	if len(*args) > 1 && (*args)[1] == "--newer" {
 		d.program = "moby-dockerd"
 		*args = slices.Delete(slices.Clone(*args), 1, 2)
@@ -99,10 +94,6 @@ func newDockerd(ts *testscript.TestScript, args *[]string) *dockerd {
 		d.flags = append(d.flags, "--ip6tables=false", "--storage-driver", "native",
 			"--add-runtime", "newer="+runc, "--default-runtime", "newer", "--seccomp-profile", "unconfined")
 	}
-	ts.Defer(func() {
-		d.forget()
-		_ = d.alive.Close() // it was abandoned, or nobody needs it any more
-	})
 	return d
 }
 
@@ -140,6 +131,21 @@ func dockerdFlags(folder string) []string {
 func (d *dockerd) swarm(ts *testscript.TestScript) {
 	ts.Check(os.WriteFile(filepath.Join(d.sockets, swarmMark), nil, 0o600))
 	ts.Check(ts.Exec("docker", "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", fmt.Sprintf("127.0.0.1:%d", freePort(ts))))
+}
+
+// forgetContainerd waits until the engine's containerd has ended with it, and removes its number: where nobody collects dead processes, the next engine
+// would take it for alive.
+func (d *dockerd) forgetContainerd() {
+	name := filepath.Join(d.sockets, "containerd", "containerd.pid")
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	for deadline := time.Now().Add(stopWithin); err == nil && runs(pid) && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = os.Remove(name)
 }
 
 // unmountBelow unmounts what is mounted below a folder, the last first.

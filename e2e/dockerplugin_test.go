@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -26,7 +27,10 @@ const pluginSockets = "/run/docker/plugins"
 // storyPlugin begins the names of the stories' plugins, so that what a broken run left behind can be told from everything else.
 const storyPlugin = "assay-story-"
 
-const pluginUsage = "usage: plugin name VAR | allow NAME | await NAME | asks METHOD PATH [FILE [TYPE]] | sends FILE | swaps CONTAINER OTHER"
+// pluginSpecs is where it looks for files that say where the socket of a plugin is.
+const pluginSpecs = "/etc/docker/plugins"
+
+const pluginUsage = "usage: plugin name VAR | spec VAR SOCKET | allow NAME | await NAME | asks METHOD PATH [FILE [TYPE]] | sends FILE | swaps CONTAINER OTHER"
 
 // pluginCount makes names that no other story of this run has.
 var pluginCount atomic.Int32
@@ -35,6 +39,8 @@ var pluginCount atomic.Int32
 //
 //	plugin name VAR      sets $VAR to a name for an authorization plugin, which no other story has, and $VAR_SOCKET to where dockerd looks
 //	                     for its socket
+//	plugin spec VAR SOCKET
+//	                     sets $VAR to such a name, of which a file tells dockerd that its socket is another one
 //	plugin allow NAME    serves a plugin of such a name that allows everything
 //	plugin await NAME    waits until somebody listens for it
 //	plugin asks METHOD PATH [FILE [TYPE]]
@@ -47,12 +53,20 @@ func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
 	plain(ts, "plugin", neg)
 	switch {
 	case len(args) == 2 && args[0] == "name":
-		name := fmt.Sprintf("%s%d-%d", storyPlugin, os.Getpid(), pluginCount.Add(1))
+		name := newPluginName()
 		ts.Check(os.MkdirAll(pluginSockets, 0o755))
 		forgetPlugins()
 		ts.Setenv(args[1], name)
 		ts.Setenv(args[1]+"_SOCKET", pluginSocket(name))
 		ts.Defer(func() { _ = os.Remove(pluginSocket(name)) }) // whoever listened may have removed it
+	case len(args) == 3 && args[0] == "spec":
+		name := newPluginName()
+		ts.Check(os.MkdirAll(pluginSpecs, 0o755))
+		forgetSpecs()
+		ts.Setenv(args[1], name)
+		spec := pluginSpec(name)
+		ts.Check(os.WriteFile(spec, []byte("unix://"+args[2]+"\n"), 0o644))
+		ts.Defer(func() { ts.Check(os.Remove(spec)) })
 	case len(args) == 2 && args[0] == "allow":
 		allowAll(ts, args[1])
 	case len(args) == 2 && args[0] == "await":
@@ -65,6 +79,23 @@ func cmdPlugin(ts *testscript.TestScript, neg bool, args []string) {
 		startWhileRenaming(ts, args[1], args[2])
 	default:
 		ts.Fatalf(pluginUsage)
+	}
+}
+
+func newPluginName() string {
+	return fmt.Sprintf("%s%d-%d", storyPlugin, os.Getpid(), pluginCount.Add(1))
+}
+
+func pluginSpec(name string) string { return filepath.Join(pluginSpecs, name+".spec") }
+
+// forgetSpecs removes the files of stories whose run has ended.
+func forgetSpecs() {
+	left, _ := filepath.Glob(pluginSpec(storyPlugin + "*")) // the pattern is good
+	for _, spec := range left {
+		var pid, count int
+		if _, err := fmt.Sscanf(filepath.Base(spec), storyPlugin+"%d-%d.spec", &pid, &count); err == nil && syscall.Kill(pid, 0) == syscall.ESRCH {
+			_ = os.Remove(spec) // another story may have been quicker
+		}
 	}
 }
 

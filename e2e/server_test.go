@@ -5,6 +5,7 @@ package e2e
 import (
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -19,7 +20,7 @@ import (
 //
 //	server port VAR...               sets variables to ports of the loopback interface that nobody uses
 //	server start NAME PROGRAM [ARG…] runs a program until the story ends, with its output in NAME.log
-//	server await NAME URL            waits until the URL answers with 200, whoever vouches for its certificate
+//	server await NAME URL            waits until the URL answers with 200, whoever vouches for its certificate; unix:PATH: until somebody listens there
 //	server stop NAME CODE            ends it gently; CODE is the exit code that is wanted
 //	server kill NAME                 ends it as a power cut does
 //	server again NAME                runs what was ended once more, as it ran before
@@ -65,8 +66,15 @@ func (w *world) server(ts *testscript.TestScript, name string) *process {
 	return p
 }
 
-// answers asks for a page once.
+// answers asks for a page once, or connects to a socket.
 func answers(url string) error {
+	if path, ok := strings.CutPrefix(url, "unix:"); ok {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: transport, Timeout: 5 * time.Second}).Get(url)

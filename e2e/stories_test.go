@@ -50,6 +50,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"chart":       cmdChart,
 		"collector":   cmdCollector,
 		"container":   cmdContainer,
+		"containerd":  cmdContainerd,
 		"digest":      cmdDigest,
 		"dockerd":     cmdDockerd,
 		"eventually":  cmdEventually,
@@ -72,6 +73,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"server":      cmdServer,
 		"sigstore":    cmdSigstore,
 		"vault":       cmdVault,
+		"verdicts":    cmdVerdicts,
 	}
 }
 
@@ -87,6 +89,7 @@ type world struct {
 	notary     *notary
 	kubernetes *kubernetes
 	collector  *collector
+	containerd *containerd
 	dockerd    *dockerd
 	agent      *spiretest.Host
 	marked     requests
@@ -186,8 +189,8 @@ func hasDockerTrust(ts *testscript.TestScript) bool {
 
 // find looks a program up among those that a story can run.
 func find(ts *testscript.TestScript, name string) (string, error) {
-	if name == "dockerd" && os.Geteuid() != 0 {
-		return "", errors.New("dockerd needs root")
+	if (name == "dockerd" || name == "containerd") && os.Geteuid() != 0 {
+		return "", fmt.Errorf("%s needs root", name)
 	}
 	for _, folder := range filepath.SplitList(ts.Getenv("PATH")) {
 		path, err := exec.LookPath(filepath.Join(folder, name))

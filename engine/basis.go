@@ -11,7 +11,7 @@ import (
 	"github.com/assay-dev/assay/policy"
 )
 
-// content puts into a verdict which bytes may run, and what it rests on.
+// content puts into a verdict what it rests on, and where that is wanted, which bytes may run.
 func (q *question) content(v *Verdict, req Request) {
 	if now := q.plan.basis(req.Request, q.now); now == q.basis { // else nobody knows which trust material was used
 		v.Basis = now
@@ -19,7 +19,7 @@ func (q *question) content(v *Verdict, req Request) {
 	if !v.Allowed || v.Outcome != Allowed && !q.enforced {
 		return
 	}
-	if q.made == nil {
+	if req.Content && q.made == nil {
 		q.follow(v, req.Platform)
 	}
 	v.Until, v.Ends = soonest(q.now.Add(q.engine.config.TTL), q.until), q.ends

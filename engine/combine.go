@@ -94,6 +94,9 @@ func (q *question) settle(v *Verdict, first *opinion, opinions []opinion) {
 		}
 	}
 	q.vouched = first.digest
+	if v.Digest.IsZero() && !q.enforced { // by trust data alone, and nothing was to be stopped
+		v.Digest = first.about
+	}
 	if chosen == nil {
 		return
 	}

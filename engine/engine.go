@@ -175,8 +175,10 @@ type Request struct {
 	policy.Request        // point and namespace
 	Logins         Logins // of whoever asks, which come before those of Assay; usually none
 
-	// Content asks which bytes may run: see Verdict.Chain, Basis, Until and Ends, which are empty without it.
+	// Content asks which bytes may run: see Verdict.Chain, which is empty without it, and Basis, Until and Ends.
 	Content bool
+	// Rests asks for Verdict.Basis, Until and Ends alone, for which nobody is asked more than without it.
+	Rests bool
 	// Signed decides about a tag by the digest that trust data name for it, where authorities of the rule do that, and not by what the registry
 	// has under the tag, which need not answer then. It is for points that compare the content itself before it runs.
 	Signed bool
@@ -226,11 +228,12 @@ func (e *Engine) Decide(ctx context.Context, req Request) (v Verdict) {
 	if req.Local != nil {
 		q.made = &made{Local: req.Local, request: req, bases: map[image.Ref]*base{}, decide: (*question).decide}
 	}
-	if req.Content {
+	rests := req.Content || req.Rests
+	if rests {
 		q.basis = q.plan.basis(req.Request, q.now)
 	}
 	v = q.decide(q.plan, req)
-	if req.Content {
+	if rests {
 		q.content(&v, req)
 	}
 	v.Image, v.Canonical = req.Image, parsed.text

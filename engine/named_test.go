@@ -57,3 +57,23 @@ func TestAUTHZ8_SignedTagsNeedNoRegistry(t *testing.T) {
 		})
 	}
 }
+
+// A policy that stops nothing decides about the same digest, and the verdict names it.
+func TestSignedTagsAreNamedWhateverTheMode(t *testing.T) {
+	for _, mode := range []string{"enforce", "warn", "audit"} {
+		t.Run(mode, func(t *testing.T) {
+			h := newHarbour(t)
+			signed := h.image("app/api", "1", "signed")
+			h.signTags(firstServer, "app/api", 1, map[string]image.Digest{"1": signed.Digest()})
+			h.use("\n  mode: " + mode + cargo("dct", ""))
+			for _, bySignature := range []bool{false, true} {
+				v := h.engine.Decide(context.Background(), engine.Request{
+					Image: h.server.Host() + "/app/api:1", Request: policy.Request{Point: "docker"}, Signed: bySignature,
+				})
+				if !v.Allowed || v.Outcome != engine.Allowed || v.Digest != signed.Digest() {
+					t.Errorf("by the signature: %v: got %s about %q, want %s", bySignature, v.Outcome, v.Digest, signed.Digest())
+				}
+			}
+		})
+	}
+}

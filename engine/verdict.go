@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/assay-dev/assay/image"
@@ -35,6 +36,16 @@ func (o Outcome) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler. A word that is none is an error.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	i := slices.Index(outcomeWords[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%.32q is no outcome", text)
+	}
+	*o = Outcome(i)
+	return nil
+}
+
 // Standing is what one authority says about an image. The zero value is the one that proves nothing.
 type Standing int
 
@@ -60,6 +71,16 @@ func (s Standing) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (s Standing) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler. A word that is none is an error.
+func (s *Standing) UnmarshalText(text []byte) error {
+	i := slices.Index(standingWords[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%.32q is nothing that an authority can say", text)
+	}
+	*s = Standing(i)
+	return nil
+}
+
 // Verdict is the engine's answer for one image. The zero value denies. Its JSON is documented in docs/reference/verdict.md.
 type Verdict struct {
 	Image     string       `json:"image"`               // as it was asked
@@ -74,7 +95,8 @@ type Verdict struct {
 	Cached    bool         `json:"cached"` // no registry was asked for this answer: it was known here, or what others proved was
 	Duration  Duration     `json:"duration"`
 
-	// What may run, and for how long that can be remembered; all of it is empty unless Request.Content was set.
+	// What may run, and for how long that can be remembered; all of it is empty unless Request.Content was set, or Request.Rests for all but
+	// the chain.
 
 	// Chain is the manifests that may run where the verdict allows: each that Digest names, whose content was fetched by digest and
 	// hashed. It is empty where nobody vouches and no rule lets the image pass, and where it could not be had: then ChainError says why,
@@ -180,6 +202,9 @@ func (v *Verdict) Err() error {
 	}
 	return nil
 }
+
+// SetErr sets the cause that Err returns where it could not be told or assay broke down. It is for verdicts that come from another process.
+func (v *Verdict) SetErr(cause error) { v.cause = cause }
 
 // String says in one line what was decided and why.
 func (v *Verdict) String() string {

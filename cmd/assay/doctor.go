@@ -18,7 +18,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.doctorDockerCommand())
+	cmd.AddCommand(a.doctorDockerCommand(), a.doctorContainerdCommand())
 	return cmd
 }
 

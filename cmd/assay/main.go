@@ -160,6 +160,7 @@ wherever an image can be stopped.
 		a.probeCommand(),
 		a.doctorCommand(),
 		a.spireCommand(),
+		a.containerdCommand(),
 		a.demoCommand(),
 		a.versionCommand(),
 	)

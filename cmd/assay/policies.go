@@ -122,11 +122,12 @@ func readPolicy(file string, read readFunc) (*policy.Policy, error) {
 // peers is what an engine works with beside policies.
 type peers struct {
 	source  registrySource
-	keeper  *material.Keeper // nil: none
-	seen    notaryv1.Store   // nil: in memory
-	timeout time.Duration    // of one decision; 0 is the default
-	tracer  trace.Tracer     // nil: nothing is traced
-	shared  engine.Shared    // nil: nothing is shared with others
+	keeper  *material.Keeper      // nil: none
+	revoked *notation.Revocations // nil: what is learned is kept for this engine, and not refreshed
+	seen    notaryv1.Store        // nil: in memory
+	timeout time.Duration         // of one decision; 0 is the default
+	tracer  trace.Tracer          // nil: nothing is traced
+	shared  engine.Shared         // nil: nothing is shared with others
 }
 
 // newEngine makes the engine for policies that were loaded, and prints what their authorities warn of.
@@ -141,12 +142,15 @@ func (a *app) newEngine(policies []*policy.Policy, p peers) (*engine.Engine, err
 
 // makeEngine makes the engine for policies that were loaded. Errors are the user's: the policies cannot be used.
 func (a *app) makeEngine(policies []*policy.Policy, p peers) (*engine.Engine, error) {
+	if p.revoked == nil {
+		p.revoked = notation.NewRevocations(nil, a.now)
+	}
 	e, err := engine.New(engine.Config{
 		Policies: policies,
 		Formats: formats.All(formats.Config{
 			Sigstore: sigstore.Config{Material: p.keeper},
 			NotaryV1: notaryv1.Config{Store: p.seen, Now: a.now},
-			Notation: notation.Config{Now: a.now},
+			Notation: notation.Config{Revocations: p.revoked},
 		}),
 		Source:  p.source,
 		Tags:    p.source,

@@ -16,6 +16,7 @@ import (
 	"github.com/assay-dev/assay/engine/shared"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust/notaryv1"
+	"github.com/assay-dev/assay/trust/notation"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -35,7 +36,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.serveAPICommand(), a.serveDockerCommand(), a.serveKubernetesCommand())
+	cmd.AddCommand(a.serveAPICommand(), a.serveDockerCommand(), a.serveKubernetesCommand(), a.serveNodeCommand())
 	return cmd
 }
 
@@ -54,6 +55,7 @@ type serveOptions struct {
 	drainDelay time.Duration
 	trace      traceOptions
 	shared     *sharedOptions // nil: nothing is shared
+	upstream   upstreamOptions
 
 	// otherPolicies says that policies come from somewhere else as well, so that --policy may be left out.
 	otherPolicies bool
@@ -120,7 +122,10 @@ func (o *serveOptions) check() error {
 	if err := o.shared.check(); err != nil {
 		return err
 	}
-	return o.trace.check()
+	if err := o.trace.check(); err != nil {
+		return err
+	}
+	return o.upstream.check()
 }
 
 // server is what all servers share: one engine whose policies, registries and trust material are kept current, and what is told of it.
@@ -133,6 +138,7 @@ type server struct {
 	metrics  *serverMetrics
 	source   *currentClient
 	keeper   *material.Keeper
+	revoked  *notation.Revocations
 	engine   *engine.Engine
 	policies *policySet
 	identity identity           // nil: plain HTTP
@@ -140,9 +146,11 @@ type server struct {
 	open     *connections
 	ready    readiness
 	awaited  <-chan struct{} // closed when all policies are there whose trust material is to be fetched first; nil: they are
+	needs    []knowledge     // without which the server is not ready
 	inFlight atomic.Int64
 	tracing  *tracing      // nil: none
 	shared   *shared.Cache // nil: nothing is shared
+	upstream *upstreamLink // nil: none
 
 	// unchecked says that TLS certificates of registries are not checked, which is counted.
 	unchecked bool
@@ -160,6 +168,7 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 		return nil, err
 	}
 	o.registries.trace = s.tracing.registryTrace()
+	s.revoked = notation.NewRevocations(nil, a.now)
 	if s.keeper, err = a.keeper(); err != nil {
 		return nil, err
 	}
@@ -175,7 +184,7 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 		return nil, err
 	}
 	if s.engine, err = a.makeEngine(nil, peers{
-		source: s.source, keeper: s.keeper, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(), shared: sharing,
+		source: s.source, keeper: s.keeper, revoked: s.revoked, seen: seen, timeout: o.timeout, tracer: s.tracing.engineTracer(), shared: sharing,
 	}); err != nil {
 		return nil, err
 	}
@@ -190,7 +199,11 @@ func (a *app) newServer(name string, o *serveOptions) (*server, error) {
 	}
 	s.open = newConnections(maxConnections, s.metrics.displaced.Inc)
 	s.metrics.registry.MustRegister(s.open.metrics()...)
-	s.point = &enforce.Point{Decider: s.engine, Timeout: o.timeout, Record: s.record}
+	decider, err := o.upstream.open(s)
+	if err != nil {
+		return nil, err
+	}
+	s.point = &enforce.Point{Decider: decider, Timeout: o.timeout, Record: s.record}
 	return s, nil
 }
 
@@ -238,7 +251,7 @@ func policyWarnings(policies []*policy.Policy) []string {
 
 // record logs a verdict as one line, and counts it.
 func (s *server) record(o *enforce.Occasion, req engine.Request, v *engine.Verdict) {
-	s.metrics.observe(v)
+	s.metrics.decided(req.Point, v)
 	if s.unchecked && v.Allowed {
 		s.metrics.weakened.WithLabelValues(diaSkipVerify).Inc()
 	}
@@ -294,6 +307,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // close lets go of what a server that does not run any more holds.
 func (s *server) close() {
 	s.source.use(nil)
+	s.upstream.close()
 	s.tracing.close()
 	if s.shared != nil {
 		s.shared.Close()

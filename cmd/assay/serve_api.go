@@ -21,6 +21,7 @@ type serveAPIOptions struct {
 	connector bool
 	keeper    bool // serve Gatekeeper
 	review    reviewOptions
+	cluster   nodePolicyOptions
 }
 
 const serveAPIHelp = `Serve verdicts over HTTP: POST /v1/verdicts {"images": ["registry.example/app:1"]}
@@ -46,6 +47,9 @@ const serveAPIExamples = `  # with client certificates
   # in a cluster, for a service account that asks with "kubectl create token deployer -n ci --audience assay"
   assay serve api --policy policies/ --tls-cert tls.crt --tls-key tls.key --token-review --token-user system:serviceaccount:ci:deployer
 
+  # what the nodes of a cluster ask first (assay serve node --upstream), with the policies of the cluster
+  assay serve api --policy-resources --tls-cert tls.crt --tls-key tls.key --client-ca nodes.pem
+
   # beside OPA in one pod, in the place of container-signature-enforcer
   assay serve api --policy policies/ --listen 127.0.0.1:8080 --insecure-plain-http --opa-connector`
 
@@ -64,6 +68,7 @@ func (a *app) serveAPICommand() *cobra.Command {
 	f.BoolVar(&o.noAuth, "insecure-no-auth", false, "answer everybody who can connect, except pages in browsers")
 	o.review.flags(f)
 	o.shared = sharedFlags(cmd)
+	o.cluster.flagsBesideKubeconfig(f)
 	f.IntVar(&o.rate, "rate", api.DefaultRate, "how many images a second a client may ask about")
 	f.BoolVar(&o.connector, "opa-connector", false, "serve /checkImage and /healthz as container-signature-enforcer's connector does")
 	f.BoolVar(&o.keeper, "gatekeeper", false, "serve /gatekeeper as a provider of external data for Gatekeeper")
@@ -72,13 +77,24 @@ func (a *app) serveAPICommand() *cobra.Command {
 }
 
 func (a *app) serveAPI(ctx context.Context, o *serveAPIOptions) error {
+	o.cluster.kubeconfig, o.review.policies = o.review.kubeconfig, o.cluster.resources
+	o.otherPolicies, o.beside.policy = o.cluster.resources, "; --policy-resources takes the policies of a cluster"
 	if err := o.check(); err != nil {
 		return err
 	}
 	if err := o.checkAccess(); err != nil {
 		return err
 	}
+	if !o.review.on {
+		if err := o.cluster.check(); err != nil {
+			return err
+		}
+	}
 	s, err := a.newServer(api.Name, o.serveOptions)
+	if err != nil {
+		return err
+	}
+	known, err := o.cluster.know(s, o.stateDir)
 	if err != nil {
 		return err
 	}
@@ -102,6 +118,7 @@ func (a *app) serveAPI(ctx context.Context, o *serveAPIOptions) error {
 	if err != nil {
 		return usageError("%w", err)
 	}
+	defer known.begin(context.WithoutCancel(ctx))()
 	return s.run(ctx, p.Routes())
 }
 

@@ -15,6 +15,7 @@ type reviewOptions struct {
 	audience      string
 	users, groups []string
 	kubeconfig    string
+	policies      bool // the API server is asked for policies, too
 }
 
 // defaultAudience is what tokens are made for that count here. Those that are made for the API server do not: whoever gets one could use it
@@ -26,15 +27,15 @@ func (o *reviewOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.audience, "token-audience", defaultAudience, "`AUDIENCE` that such tokens are made for")
 	f.StringArrayVar(&o.users, "token-user", nil, "`USER` that may ask, such as system:serviceaccount:ci:deployer; may be repeated")
 	f.StringArrayVar(&o.groups, "token-group", nil, "`GROUP` whose users may ask, such as system:serviceaccounts:ci; may be repeated")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server for --token-review is reached (default: the pod's service account)")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server for --token-review and --policy-resources is reached (default: the pod's service account)")
 }
 
 // check refuses command lines that leave open who may ask.
 func (o *reviewOptions) check() error {
 	named := len(o.users)+len(o.groups) > 0
 	switch {
-	case !o.on && (named || o.kubeconfig != "" || o.audience != defaultAudience):
-		return usageError("--token-user, --token-group, --token-audience and --kubeconfig go with --token-review")
+	case !o.on && (named || o.kubeconfig != "" && !o.policies || o.audience != defaultAudience):
+		return usageError("--token-user, --token-group, --token-audience and --kubeconfig go with --token-review, the last also with --policy-resources")
 	case o.on && !named:
 		return withHint(usageError("--token-review: who may ask?"), "name users by --token-user, or groups by --token-group: system:serviceaccounts:NAMESPACE is the service accounts of a namespace")
 	case o.on && o.audience == "":

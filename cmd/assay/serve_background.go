@@ -50,23 +50,24 @@ func (s *server) know(api *cluster.Cluster, o *serveKubernetesOptions) (*backgro
 		b.runs = append(b.runs, b.events.Run)
 	}
 	if o.resources {
-		return b, s.knowPolicies(b, watches, api, o.ownNamespace)
+		_, err := s.knowPolicies(b, watches, api, o.ownNamespace)
+		return b, err
 	}
 	return b, nil
 }
 
 // knowPolicies prepares what --policy-resources asks for; own is the own namespace.
-func (s *server) knowPolicies(b *background, watches *contacts, api *cluster.Cluster, own string) error {
+func (s *server) knowPolicies(b *background, watches *contacts, api *cluster.Cluster, own string) (*resources, error) {
 	r, err := s.newResources(api, own)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.awaited = r.loaded
 	b.needs = append(b.needs, knowledge{"the policies of the cluster", r.ready.Load})
 	b.runs = append(b.runs, r.run)
 	watches.watch("policies", r.policies.Silence)
 	watches.watch("files", r.files.Silence)
-	return nil
+	return r, nil
 }
 
 // begin keeps everything current until end is called.

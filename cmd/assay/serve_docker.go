@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/enforce/docker"
@@ -58,13 +59,26 @@ const serveDockerExamples = `  # one registry, one Notary server: the settings o
 // serveDockerOptions are the flags of serve docker beside those of all servers.
 type serveDockerOptions struct {
 	*serveOptions
-	socket   socketOptions
-	engine   string   // socket
-	metrics  []string // addresses, and sockets as unix:PATH
-	given    []string
-	routes   map[string]docker.Action
-	strict   bool
+	hostOptions
+	dockerOptions
 	settings dockerSettings
+}
+
+// dockerOptions are the flags of servers that are an engine's authorization plugin.
+type dockerOptions struct {
+	engine string // socket
+	given  []string
+	routes map[string]docker.Action
+	strict bool
+}
+
+func (o *dockerOptions) engineFlag(f *pflag.FlagSet) {
+	f.StringVar(&o.engine, "docker-socket", defaultDockerSocket, "unix `SOCKET` of the engine, which is asked what is behind a name")
+}
+
+func (o *dockerOptions) flags(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.given, "route", nil, "`SWITCH=ACTION` for requests that name no image; may be repeated")
+	f.BoolVar(&o.strict, "require-content-chain", false, "deny where a registry cannot be asked for the content of what was vouched for; without it the digest counts that the engine recorded at its pull")
 }
 
 func (a *app) serveDockerCommand() *cobra.Command {
@@ -78,13 +92,13 @@ func (a *app) serveDockerCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	o.socket.flags(f)
-	f.StringVar(&o.engine, "docker-socket", defaultDockerSocket, "unix `SOCKET` of the engine, which is asked what is behind a name")
+	o.socket.flags(f, defaultPluginSocket)
+	o.engineFlag(f)
 	f.StringArrayVarP(&o.policies, "policy", "p", nil, "policy `FILE`, or folder of *.yaml and *.yml files; may be repeated; read again when it changes")
-	f.StringArrayVar(&o.given, "route", nil, "`SWITCH=ACTION` for requests that name no image; may be repeated")
-	f.BoolVar(&o.strict, "require-content-chain", false, "deny where a registry cannot be asked for the content of what was vouched for; without it the digest counts that the engine recorded at its pull")
-	f.StringArrayVar(&o.metrics, "listen-metrics", nil, "`ADDRESS` for /metrics, /healthz and /readyz, without TLS: host and port, or unix:SOCKET; may be repeated")
+	o.dockerOptions.flags(f)
+	o.metricsFlag(f)
 	f.DurationVar(&o.timeout, "timeout", defaultDockerTimeout, "how long one request with all its images may take")
+	o.upstream.flags(f)
 	o.trace.flags(f)
 	o.registries = a.registryFlags(cmd)
 	o.registries.guarded = true
@@ -109,7 +123,7 @@ func (a *app) serveDocker(ctx context.Context, o *serveDockerOptions) error {
 		o.policies = append(o.policies, o.settings.policy)
 	}
 	o.otherPolicies = len(o.policies) == 0
-	if err := o.readRoutes(); err != nil {
+	if err := o.readRoutes(o.settings.routes); err != nil {
 		return err
 	}
 	if err := o.check(); err != nil {
@@ -123,17 +137,31 @@ func (a *app) serveDocker(ctx context.Context, o *serveDockerOptions) error {
 	if err := o.obey(s); err != nil {
 		return err
 	}
+	h, beside, err := s.dockerPlugin(&o.dockerOptions)
+	if err != nil {
+		return err
+	}
+	return s.runHost(ctx, s.plain(h), &o.hostOptions, nil, beside)
+}
+
+// dockerPlugin makes the authorization plugin, and what goes on beside it.
+func (s *server) dockerPlugin(o *dockerOptions) (*docker.Handler, func(context.Context), error) {
+	a, state := s.app, s.options.stateDir
 	daemon := workload.NewDocker(o.engine)
-	defer daemon.Close()
 	h, err := docker.New(docker.Config{
-		Memory: a.decidedIn(o.stateDir, s.log), Point: s.point, Daemon: daemon, Routes: o.routes, RequireContentChain: o.strict,
-		Local: s.engine.Local, Builders: a.builtIn(o.stateDir, s.log),
+		Memory: a.decidedIn(state, s.log), Point: s.point, Daemon: daemon, Routes: o.routes, RequireContentChain: o.strict,
+		Local: s.engine.Local, Builders: a.builtIn(state, s.log),
 		Log: s.log, Refused: s.metrics.refuse, Now: a.now,
 	})
 	if err != nil {
-		return usageError("%w", err)
+		daemon.Close()
+		return nil, nil, usageError("%w", err)
 	}
-	return s.runPlugin(ctx, h, o, func(ctx context.Context) { s.askEngine(ctx, daemon) })
+	return h, func(ctx context.Context) {
+		defer daemon.Close()
+		s.askEngine(ctx, daemon)
+		<-ctx.Done()
+	}, nil
 }
 
 // decidedIn returns the memory of decided content. Without any folder nothing is remembered.
@@ -152,14 +180,14 @@ func (a *app) builtIn(folder string, log *slog.Logger) docker.Builders {
 	return memory.OpenBuilders(filepath.Join(folder, "docker"), memory.Options{Now: a.now, Log: log})
 }
 
-// readRoutes reads the switches: those of the environment, then those of flags.
-func (o *serveDockerOptions) readRoutes() error {
+// readRoutes reads the switches: those of somewhere else, then those of flags.
+func (o *dockerOptions) readRoutes(before []string) error {
 	o.routes = map[string]docker.Action{}
 	var known []string
 	for _, s := range docker.Switches() {
 		known = append(known, s.Name)
 	}
-	for _, pair := range append(o.settings.routes, o.given...) {
+	for _, pair := range slices.Concat(before, o.given) {
 		name, word, found := strings.Cut(strings.TrimSpace(pair), "=")
 		if !found {
 			return usageError("--route %q: want SWITCH=ACTION, such as build=deny", pair)
@@ -180,11 +208,16 @@ func (o *serveDockerOptions) readRoutes() error {
 	return nil
 }
 
+// tellRoutes says in the log which switches are set.
+func (o *dockerOptions) tellRoutes(log *slog.Logger) {
+	for _, name := range slices.Sorted(maps.Keys(o.routes)) {
+		log.Info("switch", "name", name, "action", o.routes[name].String())
+	}
+}
+
 // obey puts the policy that the environment's settings are in the place of files, if there are none, and says in the log what is obeyed.
 func (o *serveDockerOptions) obey(s *server) error {
-	for _, name := range slices.Sorted(maps.Keys(o.routes)) {
-		s.log.Info("switch", "name", name, "action", o.routes[name].String())
-	}
+	o.tellRoutes(s.log)
 	if !o.otherPolicies {
 		if o.settings.notary != "" || o.settings.notaryCA != "" {
 			s.log.Warn("NOTARY and NOTARY_ROOT_CA are without effect beside policies, and REGISTRY only names whose REGISTRY_CA and REGISTRY_CREDENTIALS are")

@@ -75,16 +75,22 @@ func dial(socket string) *http.Client {
 // servePlugin runs serve docker until the test ends.
 func servePlugin(t *testing.T, env map[string]string, engine *engineStandIn, args ...string) *pluginServer {
 	t.Helper()
+	return serveSocket(t, env, "docker", append([]string{"--docker-socket", engine.socket}, args...)...)
+}
+
+// serveSocket runs a server of one host until the test ends.
+func serveSocket(t *testing.T, env map[string]string, point string, args ...string) *pluginServer {
+	t.Helper()
 	p := &pluginServer{t: t, log: &lines{}, socket: filepath.Join(t.TempDir(), "plugins", "assay.sock")}
 	p.client = dial(p.socket)
 	ctx, cancel := context.WithCancel(context.Background())
 	if env["ASSAY_STATE_DIR"] == "" {
 		env["ASSAY_STATE_DIR"] = t.TempDir()
 	}
-	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: p.log, getenv: func(name string) string { return env[name] }, now: time.Now}
+	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: p.log, getenv: func(name string) string { return env[name] }, now: time.Now, pace: testPace}
 	ended := make(chan int, 1)
 	go func() {
-		ended <- a.run(ctx, append([]string{"assay", "serve", "docker", "--socket", p.socket, "--docker-socket", engine.socket}, args...))
+		ended <- a.run(ctx, append([]string{"assay", "serve", point, "--socket", p.socket}, args...))
 	}()
 	p.stop = sync.OnceFunc(func() {
 		cancel()
@@ -310,7 +316,7 @@ func TestServeDockerReadsPoliciesAgain(t *testing.T) {
 	p.until("it is read again", func() bool { return p.pull("registry.example/app:1").Allow })
 }
 
-// dockerChild says that this process is the server of the test below, and no run of tests.
+// dockerChild has the command line of a server that this process is, which is no run of tests then.
 const dockerChild = "ASSAY_TEST_CHILD"
 
 // serveDockerChild serves at the socket that it was passed, until it is killed.
@@ -318,31 +324,37 @@ func serveDockerChild() {
 	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	a.run(ctx, []string{"assay", "serve", "docker", "--socket", "/nowhere/assay.sock", "--docker-socket", "/nowhere/docker.sock"})
+	a.run(ctx, append([]string{"assay", "serve"}, strings.Fields(os.Getenv(dockerChild))...))
+}
+
+// passedTo starts a server with a socket as systemd passes it, and returns where it is.
+func passedTo(t *testing.T, commandLine string) (path string, log *lines) {
+	t.Helper()
+	path, log = filepath.Join(t.TempDir(), "assay.sock"), &lines{}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	file, err := l.File()
+	must(t, err)
+	t.Cleanup(func() { _ = file.Close() })
+	child := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0"`, os.Args[0])
+	child.Env = append(os.Environ(), dockerChild+"="+commandLine, "ASSAY_STATE_DIR="+t.TempDir())
+	child.ExtraFiles = []*os.File{file}
+	child.Stderr = log
+	must(t, child.Start())
+	t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
+	return path, log
 }
 
 // AUTHZ-38: systemd holds the socket and passes it.
 func TestAUTHZ38_SocketOfSystemd(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "assay.sock")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	must(t, err)
-	defer l.Close()
-	file, err := l.File()
-	must(t, err)
-	defer file.Close()
-	child := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0"`, os.Args[0])
-	child.Env = append(os.Environ(), dockerChild+"=1", "ASSAY_STATE_DIR="+t.TempDir())
-	child.ExtraFiles = []*os.File{file}
-	var log lines
-	child.Stderr = &log
-	must(t, child.Start())
-	defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+	path, log := passedTo(t, "docker --socket /nowhere/assay.sock --docker-socket /nowhere/docker.sock")
 	// The connection is made before anybody listens: systemd keeps it.
 	if a := askPlugin(t, dial(path), "GET", "/info", ""); !a.Allow {
-		t.Errorf("got %+v\n%s", a, &log)
+		t.Errorf("got %+v\n%s", a, log)
 	}
 	if a := askPlugin(t, dial(path), "POST", "/plugins/assay/disable?force=1", ""); a.Allow || !strings.Contains(a.Msg, "plugins=deny") {
-		t.Errorf("got %+v\n%s", a, &log)
+		t.Errorf("got %+v\n%s", a, log)
 	}
 }
 

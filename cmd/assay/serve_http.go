@@ -128,7 +128,20 @@ func (s *server) keepMaterial(ctx context.Context) {
 	}
 	cancel()
 	s.ready.state.CompareAndSwap(starting, serving)
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { s.guarded(ctx, func() { s.revoked.Run(ctx) }) })
 	s.keeper.Run(ctx)
+}
+
+// guarded does something until ctx ends, and again after a bug in it.
+func (s *server) guarded(ctx context.Context, do func()) {
+	for ctx.Err() == nil {
+		if bug := enforce.Guard(do); bug != nil {
+			s.metrics.bugs.Inc()
+			s.log.Error("bug", "error", bug.Error(), "stack", string(bug.Stack))
+		}
+	}
 }
 
 // handler puts the point's routes beside those of every server. A point can have other words for the latter, which are not bounded: probes
@@ -136,7 +149,7 @@ func (s *server) keepMaterial(ctx context.Context) {
 func (s *server) handler(routes map[string]http.Handler) http.Handler {
 	own := map[string]http.Handler{
 		"GET /healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }),
-		"GET /readyz":  &s.ready,
+		"GET /readyz":  knowing(&s.ready, s.needs...),
 		"GET /metrics": s.metrics.handler(func() []material.Status { return s.keeper.Statuses(s.app.now()) }),
 	}
 	mux := http.NewServeMux()
@@ -145,12 +158,17 @@ func (s *server) handler(routes map[string]http.Handler) http.Handler {
 			own[pattern] = h
 			continue
 		}
-		mux.Handle(pattern, s.tracing.handler(pattern, s.recovering(h, s.bounded(h, hurried(h, bodyTimeout)))))
+		mux.Handle(pattern, s.route(pattern, h))
 	}
 	for pattern, h := range own {
 		mux.Handle(pattern, s.recovering(h, h))
 	}
 	return s.parting(s.recognising(mux))
+}
+
+// route puts what is the same for all requests before a point's own handler.
+func (s *server) route(pattern string, h http.Handler) http.Handler {
+	return s.tracing.handler(pattern, s.recovering(h, s.bounded(h, hurried(h, bodyTimeout))))
 }
 
 // parting has clients connect anew, to whoever goes on, while this server drains: a connection that is closed under a client's request loses

@@ -217,11 +217,8 @@ func (o *serveKubernetesOptions) exemptNamespaces() []string {
 
 // findOwnNamespace asks the pod for what --own-namespace did not say.
 func (o *serveKubernetesOptions) findOwnNamespace() {
-	if o.ownNamespace != "" {
-		return
-	}
-	if own, err := readLimited(ownNamespaceFile, maxNamespaceFile); err == nil && len(own) <= maxNamespaceFile {
-		o.ownNamespace = strings.TrimSpace(string(own))
+	if o.ownNamespace == "" {
+		o.ownNamespace = podNamespace()
 	}
 }
 

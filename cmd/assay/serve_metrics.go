@@ -2,11 +2,14 @@ package main
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -14,6 +17,7 @@ import (
 type serverMetrics struct {
 	*metrics
 	requests  prometheus.Gauge
+	points    *prometheus.CounterVec
 	bugs      prometheus.Counter
 	turned    *prometheus.CounterVec
 	loads     *prometheus.CounterVec
@@ -23,6 +27,7 @@ type serverMetrics struct {
 	policies  *prometheus.GaugeVec
 	silence   *prometheus.GaugeVec
 	silent    *prometheus.GaugeVec
+	copyAge   prometheus.Gauge // of a node with the policies of a cluster; else not registered
 
 	shared *sharedMetrics // nil: nothing is shared
 
@@ -35,6 +40,9 @@ func newServerMetrics() *serverMetrics {
 		requests: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "assay_requests_in_flight", Help: "Requests that are being answered.",
 		}),
+		points: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "assay_point_decisions_total", Help: "Images that were decided about, by the point that asked and by what enforcing gives.",
+		}, []string{"outcome", "point"}),
 		bugs: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "assay_bugs_total", Help: "Panics that were caught outside of decisions.",
 		}),
@@ -62,10 +70,25 @@ func newServerMetrics() *serverMetrics {
 		silent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "assay_watch_stale", Help: "1 if a watch has not stood for so long that what is known may be old.",
 		}, []string{"what"}),
+		copyAge: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "assay_policies_copy_age_seconds", Help: "How old the copy of the cluster's policies is that decides; 0 if the API server has told of them since the start.",
+		}),
 	}
-	m.registry.MustRegister(m.requests, m.bugs, m.turned, m.loads, m.refused, m.events, m.displaced, m.policies, m.silence, m.silent,
+	m.registry.MustRegister(m.requests, m.points, m.bugs, m.turned, m.loads, m.refused, m.events, m.displaced, m.policies, m.silence, m.silent,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// otherPoint stands for what is no point's name, in metrics.
+const otherPoint = "other"
+
+// decided counts a verdict for the point that asked, whose name can be anybody's text.
+func (m *serverMetrics) decided(point string, v *engine.Verdict) {
+	m.observe(v)
+	if !slices.Contains(policy.Points(), point) {
+		point = otherPoint
+	}
+	m.points.WithLabelValues(v.Outcome.String(), point).Inc()
 }
 
 // refuse counts a request that got no verdict; reason is one of a few words.

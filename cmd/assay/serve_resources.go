@@ -36,7 +36,8 @@ type resources struct {
 	own      string // Assay's namespace; "": unknown
 	formats  []string
 	part     *policyPart
-	status   statusWriter
+	status   *statusWriter // nil: only read
+	copy     *lastGood     // nil: nothing is kept on disk
 
 	known  map[string]*resource // by the ID of the object; run alone touches it
 	loaded chan struct{}        // closed when all of them were looked at once
@@ -47,11 +48,18 @@ type resources struct {
 type resource struct {
 	object  cluster.Policy
 	good    *policy.Policy // the last version that could be used; nil: none since the start
+	from    document       // what good was made of
 	standIn *policy.Policy // where none is good
 	verdict                // about the version that is there now
 	since   time.Time      // when that was looked at first
 	stale   bool           // its trust material was, in the words of this server
 	files   map[cluster.FileObject]string
+}
+
+// document is what a policy was made of: the object, and the content of what it names.
+type document struct {
+	object []byte
+	files  map[string][]byte
 }
 
 // verdict is whether a version of an object can be used. The zero value can.
@@ -81,7 +89,7 @@ func (s *server) newResources(api *cluster.Cluster, own string) (*resources, err
 	if r.files, err = api.Files(own); err != nil {
 		return nil, err
 	}
-	r.status = statusWriter{policies: r.policies, log: s.log, now: s.app.now, jitter: s.app.pace.orUsual().jitter, wake: make(chan struct{}, 1)}
+	r.status = &statusWriter{policies: r.policies, log: s.log, now: s.app.now, jitter: s.app.pace.orUsual().jitter, wake: make(chan struct{}, 1)}
 	r.part = s.policies.part()
 	unknown := policy.StandIn(policy.Source{Name: "the cluster", Object: true}, "", "(of the cluster)", errPoliciesUnknown)
 	return r, r.part.use([]*policy.Policy{unknown})
@@ -93,7 +101,9 @@ func (r *resources) run(ctx context.Context) {
 	defer group.Wait()
 	group.Go(func() { r.policies.Run(ctx) })
 	group.Go(func() { r.files.Run(ctx) })
-	group.Go(func() { r.status.run(ctx) })
+	if r.status != nil {
+		group.Go(func() { r.status.run(ctx) })
+	}
 	ticker := time.NewTicker(resourcesEvery)
 	defer ticker.Stop()
 	for {
@@ -166,10 +176,16 @@ func (r *resources) look(ctx context.Context) {
 		r.server.log.Error("policies of the cluster cannot be used; what was in force before stays", "error", enforce.Plain(err.Error()))
 		return
 	}
+	r.decides()
+	r.tell(objects)
+	r.keep(objects)
+}
+
+// decides says that all policies of the cluster are in force, by what the API server tells or by a copy of it.
+func (r *resources) decides() {
 	if !r.ready.Swap(true) {
 		close(r.loaded)
 	}
-	r.tell(objects)
 }
 
 // clusterFirst puts the policies of the cluster before those of namespaces.
@@ -224,26 +240,31 @@ func (r *resources) judge(ctx context.Context, o *cluster.Policy, file string, u
 	}
 	x := &resource{object: *o, verdict: early, since: r.server.app.now(), files: map[cluster.FileObject]string{}}
 	if old != nil {
-		x.good = old.good
+		x.good, x.from = old.good, old.from
 	}
 	source := policy.Source{Name: o.ID(), Data: o.JSON, Object: true}
 	if x.err == nil {
 		r.try(ctx, x, source)
 	}
-	switch {
-	case x.reason == reasonName: // two policies of one name cannot be told apart in verdicts
-		x.good = nil
-		x.standIn = policy.StandIn(source, o.Namespace, o.ID(), x.err)
-	case x.reason == reasonTooMany:
-		x.good = nil
-		x.standIn = policy.StandIn(policy.Source{Name: o.ID(), Object: true}, o.Namespace, o.Name, x.err)
-	case x.good == nil:
-		x.standIn = policy.StandIn(source, o.Namespace, o.Name, x.err)
-	}
+	x.stand(source)
 	if x.err != nil && (old == nil || old.err == nil || old.err.Error() != x.err.Error()) {
 		r.server.log.Error("policy cannot be used", "policy", o.ID(), "generation", o.Generation, "before", x.before(), "error", enforce.Plain(x.err.Error()))
 	}
 	return x
+}
+
+// stand puts in the place of a version that cannot be used what stands for it, where nothing good is known.
+func (x *resource) stand(source policy.Source) {
+	switch {
+	case x.reason == reasonName: // two policies of one name cannot be told apart in verdicts
+		x.good = nil
+		x.standIn = policy.StandIn(source, x.object.Namespace, x.object.ID(), x.err)
+	case x.reason == reasonTooMany:
+		x.good = nil
+		x.standIn = policy.StandIn(policy.Source{Name: x.object.ID(), Object: true}, x.object.Namespace, x.object.Name, x.err)
+	case x.good == nil:
+		x.standIn = policy.StandIn(source, x.object.Namespace, x.object.Name, x.err)
+	}
 }
 
 // before says what decides in place of a version that cannot be used.
@@ -318,7 +339,7 @@ func (r *resources) try(ctx context.Context, x *resource, source policy.Source) 
 	case x.err != nil:
 		x.reason = reasonInvalid
 	default:
-		x.good = p
+		x.good, x.from = p, document{source.Data, read}
 	}
 }
 

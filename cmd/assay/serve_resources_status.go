@@ -36,6 +36,9 @@ func (r *resources) tell(objects []cluster.Policy) {
 		o := &objects[i]
 		x := r.known[o.ID()]
 		count[[2]string{o.Kind, x.state()}]++
+		if r.status == nil {
+			continue
+		}
 		if conditions := r.conditions(o, x); !o.Has(conditions) {
 			wanted = append(wanted, wantedStatus{object: *o, conditions: conditions})
 		}
@@ -43,7 +46,9 @@ func (r *resources) tell(objects []cluster.Policy) {
 	for key, n := range count {
 		r.server.metrics.policies.WithLabelValues(key[0], key[1]).Set(float64(n))
 	}
-	r.status.want(wanted)
+	if r.status != nil {
+		r.status.want(wanted)
+	}
 }
 
 // state is a word for metrics.

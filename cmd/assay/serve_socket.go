@@ -24,10 +24,12 @@ type socketOptions struct {
 	path  string
 	mode  string
 	group string
+	taken bool // the place of somebody who still serves the socket is taken
 }
 
-func (o *socketOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.path, "socket", defaultPluginSocket, "unix `SOCKET` to listen at; the one that systemd passes counts if there is one")
+// flags adds the flags of a server's own socket; path is where it is by default.
+func (o *socketOptions) flags(f *pflag.FlagSet, path string) {
+	f.StringVar(&o.path, "socket", path, "unix `SOCKET` to listen at; the one that systemd passes counts if there is one")
 	f.StringVar(&o.mode, "socket-mode", "0600", "`MODE` of the socket, octal")
 	f.StringVar(&o.group, "socket-group", "", "`GROUP` that the socket belongs to, by name or number")
 }
@@ -51,7 +53,7 @@ func (a *app) passed() (net.Listener, error) {
 		return nil, usageError("the socket that systemd passed: %w", err)
 	}
 	if _, ok := l.(*net.UnixListener); !ok {
-		return nil, errors.Join(usageError("the socket that systemd passed is no unix socket (ListenStream=/run/docker/plugins/assay.sock)"), l.Close())
+		return nil, errors.Join(usageError("the socket that systemd passed is no unix socket (ListenStream=PATH)"), l.Close())
 	}
 	return l, nil
 }
@@ -123,6 +125,9 @@ func (o *socketOptions) vacant() error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("%s: is there and no socket", o.path)
 	}
+	if o.taken {
+		return nil
+	}
 	conn, err := net.DialTimeout("unix", o.path, time.Second)
 	if err == nil {
 		return errors.Join(fmt.Errorf("%s: somebody listens there already", o.path), conn.Close())
@@ -162,8 +167,38 @@ func (s *ownSocket) Close() error {
 	return s.UnixListener.Close()
 }
 
-// lookedAt opens what --listen-metrics names: addresses, and unix sockets with the mode and group of the plugin's.
-func (o *serveDockerOptions) lookedAt() ([]net.Listener, error) {
+// hostOptions are the flags of servers of one host: where they are asked, and where they can be looked at.
+type hostOptions struct {
+	socket  socketOptions
+	metrics []string // addresses, and sockets as unix:PATH
+}
+
+func (o *hostOptions) metricsFlag(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.metrics, "listen-metrics", nil, "`ADDRESS` for /metrics, /healthz and /readyz, without TLS: host and port, or unix:SOCKET; may be repeated")
+}
+
+// open opens what is asked and what can be looked at. The socket that systemd passed counts if there is one.
+func (o *hostOptions) open(a *app) (socket net.Listener, metrics []net.Listener, err error) {
+	socket, err = a.passed()
+	if err == nil && socket == nil {
+		socket, err = o.socket.listen()
+	}
+	if err != nil {
+		var usage *exitError
+		if errors.As(err, &usage) {
+			return nil, nil, err
+		}
+		return nil, nil, &exitError{code: exitCannotTell, err: err}
+	}
+	if metrics, err = o.lookedAt(); err != nil {
+		_ = socket.Close() // nobody was answered
+		return nil, nil, err
+	}
+	return socket, metrics, nil
+}
+
+// lookedAt opens what --listen-metrics names: addresses, and unix sockets with the mode and group of the other one.
+func (o *hostOptions) lookedAt() ([]net.Listener, error) {
 	var all []net.Listener
 	for _, where := range o.metrics {
 		var l net.Listener
@@ -201,54 +236,48 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// runPlugin serves h at a unix socket, and what others may look at at addresses of its own, until ctx ends. beside goes on meanwhile.
-func (s *server) runPlugin(ctx context.Context, h http.Handler, o *serveDockerOptions, beside func(context.Context)) error {
+// runHost serves asked at a unix socket, and what others may look at at addresses of its own, until ctx ends. via stands between the socket and
+// asked; nil: nothing does. beside goes on meanwhile.
+func (s *server) runHost(ctx context.Context, asked *http.Server, o *hostOptions, via func(net.Listener) net.Listener, beside ...func(context.Context)) error {
 	defer s.close()
-	socket, err := s.app.passed()
-	if err == nil && socket == nil {
-		socket, err = o.socket.listen()
-	}
-	if err != nil {
-		var usage *exitError
-		if errors.As(err, &usage) {
-			return err
-		}
-		return &exitError{code: exitCannotTell, err: err}
-	}
-	defer socket.Close()
-	metrics, err := o.lookedAt()
+	socket, metrics, err := o.open(s.app)
 	if err != nil {
 		return err
 	}
+	defer socket.Close()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer stop()
 	group.Go(func() { s.keepWatch(background) })
 	group.Go(func() { s.keepMaterial(background) })
-	group.Go(func() { beside(background) })
+	for _, do := range beside {
+		group.Go(func() { do(background) })
+	}
 
 	ended := make(chan error, 1+len(metrics))
-	plugin := s.plain(h)
 	looked := s.plain(s.handler(nil))
-	looked.IdleTimeout = idleClientTimeout // and none at the plugin's: the engine would lose the request that it sends meanwhile
+	looked.IdleTimeout = idleClientTimeout // and none at the socket: an engine would lose the request that it sends meanwhile
 	for i, listener := range metrics {
 		s.log.Info("metrics", "address", listener.Addr().String(), "path", strings.TrimPrefix(o.metrics[i], "unix:"))
 		group.Go(func() { ended <- looked.Serve(listener) })
 	}
 	defer looked.Close()
 	s.log.Info("listening", "address", socket.Addr().String(), "path", o.socket.path, "version", versionText())
-	group.Go(func() { ended <- plugin.Serve(socket) })
+	served := socket
+	if via != nil {
+		served = via(socket)
+	}
+	group.Go(func() { ended <- asked.Serve(served) })
 	select {
 	case err := <-ended:
-		return &exitError{code: exitCannotTell, err: errors.Join(err, plugin.Close())}
+		return &exitError{code: exitCannotTell, err: errors.Join(err, asked.Close())}
 	case <-ctx.Done():
 	}
-	return s.drain(plugin)
+	return s.drain(asked)
 }
 
-// plain is a server without TLS for who is let in by other means. Who asks at the plugin's socket is the engine, whose requests are not
-// counted off against each other.
+// plain is a server without TLS for who is let in by other means. An engine's requests are not counted off against each other.
 func (s *server) plain(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,

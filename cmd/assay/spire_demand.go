@@ -11,9 +11,11 @@ import (
 	"sync"
 
 	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/enforce/node"
 	"github.com/assay-dev/assay/enforce/spire"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
+	"github.com/assay-dev/assay/trust/notation"
 	"github.com/assay-dev/assay/trust/sigstore/material"
 )
 
@@ -42,6 +44,7 @@ type spireDecider struct {
 	users    int    // guarded by the owner's mu
 	source   *currentClient
 	keeper   *material.Keeper
+	revoked  *notation.Revocations
 	engine   *engine.Engine
 	policies *policySet
 	point    *enforce.Point
@@ -60,6 +63,9 @@ func (d *spireDemands) newVerifier(v spire.Verification, kind string) (spire.Ver
 	if v.Sigstore != nil && v.Policy != "" {
 		return nil, usageError("only one of [sigstore, policy] can be used")
 	}
+	if v.Node != "" {
+		return d.atNode(v, kind)
+	}
 	made, err := d.decider(v)
 	if err != nil {
 		if v.Sigstore != nil {
@@ -74,6 +80,19 @@ func (d *spireDemands) newVerifier(v spire.Verification, kind string) (spire.Ver
 		Kind: kind, Sigstore: v.Sigstore, Point: made.point, Log: d.plugin.Log(), Meter: d.plugin,
 		Lenient: func(r engine.Request) bool { return made.engine.Lenient(r.Request) },
 		Close:   sync.OnceFunc(func() { d.release(made) }),
+	}), nil
+}
+
+// atNode has the daemon of the node decide, which need not be there yet. What cannot even be asked about passes never, whatever the daemon's
+// policies are: it answers for images, and an answer that nobody was asked for is none.
+func (d *spireDemands) atNode(v spire.Verification, kind string) (spire.Verifier, error) {
+	if v.Sigstore != nil || v.Policy != "" {
+		return nil, usageError("only one of [sigstore, policy, node_socket] can be used")
+	}
+	daemon := node.Open(v.Node)
+	return spire.NewDemand(spire.DemandConfig{
+		Kind: kind, Point: &enforce.Point{Decider: daemon, Timeout: spire.EvidenceTimeout}, Log: d.plugin.Log(), Meter: d.plugin,
+		Close: daemon.Close,
 	}), nil
 }
 
@@ -170,7 +189,8 @@ func (s *spireDecider) make(v spire.Verification, text []byte, given material.De
 	}); err != nil {
 		return err
 	}
-	if s.engine, err = a.makeEngine(nil, peers{source: s.source, keeper: s.keeper, seen: a.seenIn(s.owner.stateDir), timeout: spire.EvidenceTimeout}); err != nil {
+	s.revoked = notation.NewRevocations(nil, a.now)
+	if s.engine, err = a.makeEngine(nil, peers{source: s.source, keeper: s.keeper, revoked: s.revoked, seen: a.seenIn(s.owner.stateDir), timeout: spire.EvidenceTimeout}); err != nil {
 		return err
 	}
 	s.policies = &policySet{engine: s.engine, log: plugin.Log()}
@@ -218,6 +238,7 @@ func (s *spireDecider) run() {
 		})
 	}
 	start("trust material", func() { s.keeper.Run(ctx) })
+	start("revocations", func() { s.revoked.Run(ctx) })
 	start("files", func() {
 		every(ctx, s.owner.app.pace.orUsual().files, func() {
 			_ = s.owner.plugin.Guard("files", s.lookOnce) // it is logged, and the next look is made all the same

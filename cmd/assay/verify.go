@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/policy"
 	"github.com/assay-dev/assay/registry"
@@ -30,6 +31,7 @@ const (
 type verifyOptions struct {
 	policies    []string
 	trust       *oneShot
+	node        string // the socket of who decides; "": this process
 	imagesFile  string
 	output      string
 	parallel    int
@@ -77,6 +79,9 @@ const verifyExamples = `  # one image, one policy
   kubectl get pods -A -o jsonpath='{.items[*].spec.containers[*].image}' | tr ' ' '\n' |
     assay verify --policy policies/ --images-file - -o json
 
+  # by the daemon of this node (assay serve node), with its policies and what it remembers
+  assay verify --node /run/assay/node.sock registry.example/app:1
+
   # in a pipeline: the exit code decides
   assay verify --policy policy.yaml "$IMAGE" || exit`
 
@@ -91,6 +96,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringArrayVarP(&o.policies, "policy", "p", nil, "policy `FILE`, - for standard input, or folder of *.yaml and *.yml files; may be repeated")
+	f.StringVar(&o.node, "node", "", "let the daemon at this `SOCKET` decide (assay serve node), by its policies, in the place of --policy and of all that says whose word counts")
 	o.trust = a.oneShotFlags(cmd)
 	f.StringVar(&o.imagesFile, "images-file", "", "`FILE` with one image a line, - for standard input; # begins a comment")
 	f.StringVarP(&o.output, "output", "o", "table", "table, or json: one verdict a line")
@@ -106,6 +112,9 @@ func (a *app) verifyCommand() *cobra.Command {
 	registries := a.registryFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		o.labelsGiven = cmd.Flags().Changed("namespace-labels")
+		if err := o.checkNode(cmd.Flags()); err != nil {
+			return err
+		}
 		return a.verify(cmd.Context(), o, registries, args)
 	}
 	cmd.SetFlagErrorFunc(verifyFlagError)
@@ -175,6 +184,9 @@ func (a *app) verify(ctx context.Context, o verifyOptions, registries *registryO
 	request, err := o.request()
 	if err != nil {
 		return err
+	}
+	if o.node != "" {
+		return a.verifyAtNode(ctx, o, request, args)
 	}
 	policies, document, err := o.load()
 	if err != nil {
@@ -357,7 +369,7 @@ func (a *app) readImages(file string) ([]string, error) {
 }
 
 // decideAll decides about images side by side. The verdicts are in the order of the images.
-func (a *app) decideAll(ctx context.Context, e *engine.Engine, o verifyOptions, request policy.Request, images []string) []engine.Verdict {
+func (a *app) decideAll(ctx context.Context, d enforce.Decider, o verifyOptions, request policy.Request, images []string) []engine.Verdict {
 	verdicts := make([]engine.Verdict, len(images))
 	progress := a.newProgress(len(images))
 	next := make(chan int)
@@ -365,7 +377,7 @@ func (a *app) decideAll(ctx context.Context, e *engine.Engine, o verifyOptions, 
 	for range min(o.parallel, len(images)) {
 		workers.Go(func() {
 			for i := range next {
-				verdicts[i] = e.Decide(ctx, engine.Request{Image: images[i], Request: request, Content: o.content, Platform: o.platform})
+				verdicts[i] = d.Decide(ctx, engine.Request{Image: images[i], Request: request, Content: o.content, Platform: o.platform})
 				progress.done()
 			}
 		})

@@ -21,6 +21,8 @@
 //	ca.pem        the CA of all of them; certs/ca.crt is the same
 //	env           the addresses, as lines that a shell can read
 //	manifests/    static pods
+//	containerd/verifiers/
+//	              what containerd asks before it pulls; empty: nobody
 //	log/          the output of each program
 package main
 

@@ -71,12 +71,12 @@ func start(ctx context.Context, folder string) error {
 
 // furnish makes the folders, and removes what an earlier cluster left.
 func furnish(folder string) error {
-	for _, name := range []string{readyFile, "manifests"} {
+	for _, name := range []string{readyFile, "manifests", "containerd/verifiers"} {
 		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{stateFolder, logFolder, "manifests"} {
+	for _, name := range []string{stateFolder, logFolder, "manifests", "containerd/verifiers"} {
 		if err := os.MkdirAll(filepath.Join(folder, name), 0o755); err != nil {
 			return err
 		}

@@ -1,5 +1,6 @@
-// Package api is the enforcement point for programs that ask over HTTP and obey by themselves: POST /v1/verdicts, and, where it is switched
-// on, POST /checkImage in the words of container-signature-enforcer for policies of OPA that call it, and POST /gatekeeper for Gatekeeper.
+// Package api is the enforcement point for programs that ask over HTTP and obey by themselves: POST /v1/verdicts; POST /v1/decisions, by
+// which other processes of Assay ask; and, where it is switched on, POST /checkImage in the words of container-signature-enforcer for policies
+// of OPA that call it, and POST /gatekeeper for Gatekeeper.
 package api
 
 import (
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/assay-dev/assay/enforce"
+	"github.com/assay-dev/assay/engine/wire"
 )
 
 // Name is the point's name in policies.
@@ -105,6 +107,7 @@ var openAPI []byte
 func (p *Point) Routes() map[string]http.Handler {
 	routes := map[string]http.Handler{
 		"POST /v1/verdicts":    p.answering(p.verdicts, plainError),
+		"POST " + wire.Path:    p.answering(p.decisions, plainError),
 		"GET /v1/openapi.json": http.HandlerFunc(serveOpenAPI),
 	}
 	if p.config.Gatekeeper {

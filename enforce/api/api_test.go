@@ -395,7 +395,8 @@ func TestOpenAPI(t *testing.T) {
 	if err := compiler.AddResource("openapi.json", document); err != nil {
 		t.Fatal(err)
 	}
-	responses := document["paths"].(map[string]any)["/v1/verdicts"].(map[string]any)["post"].(map[string]any)["responses"].(map[string]any)
+	paths := document["paths"].(map[string]any)
+	responses := paths["/v1/verdicts"].(map[string]any)["post"].(map[string]any)["responses"].(map[string]any)
 	tokens := &api.Tokens{}
 	closed := server(t, api.Config{Point: fixed(sample(t)), Tokens: tokens})
 	broken := server(t, api.Config{Point: &enforce.Point{Decider: enforcetest.Fixed(sample(t)), Record: func(*enforce.Occasion, engine.Request, *engine.Verdict) { panic("broken") }}})
@@ -450,8 +451,8 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("nothing answered with %s, which the document has", status)
 		}
 	}
-	for path := range document["paths"].(map[string]any) {
-		if path != "/v1/verdicts" && path != "/v1/openapi.json" {
+	for path := range paths {
+		if path != "/v1/verdicts" && path != "/v1/decisions" && path != "/v1/openapi.json" {
 			t.Errorf("nothing serves %s", path)
 		}
 	}

@@ -119,10 +119,19 @@ func New(c Config) (*Handler, error) {
 		deciding: make(chan struct{}, maxDeciding), names: &names{now: c.Now}, mux: http.NewServeMux(),
 	}
 	h.builds = &builds{daemon: c.Daemon, builders: c.Builders, wanted: h.wantsBuilders, log: c.Log}
-	h.mux.HandleFunc("POST /Plugin.Activate", h.activate)
-	h.mux.HandleFunc("POST /AuthZPlugin.AuthZReq", h.before)
-	h.mux.HandleFunc("POST /AuthZPlugin.AuthZRes", h.after)
+	for pattern, served := range h.Routes() {
+		h.mux.Handle(pattern, served)
+	}
 	return h, nil
+}
+
+// Routes returns what the handler serves, by patterns of http.ServeMux, for servers that serve other things beside it.
+func (h *Handler) Routes() map[string]http.Handler {
+	return map[string]http.Handler{
+		"POST /Plugin.Activate":      http.HandlerFunc(h.activate),
+		"POST /AuthZPlugin.AuthZReq": http.HandlerFunc(h.before),
+		"POST /AuthZPlugin.AuthZRes": http.HandlerFunc(h.after),
+	}
 }
 
 // ServeHTTP implements http.Handler.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/assay-dev/assay/enforce"
 	"github.com/assay-dev/assay/engine"
+	"github.com/assay-dev/assay/image"
 )
 
 // Answer is what became of a question at a point, in the words of its protocol.
@@ -31,6 +32,8 @@ type Door struct {
 	Silent bool
 	// Notes says that the protocol carries warnings beside an answer that allows.
 	Notes bool
+	// Asked is what the engine is asked about for an image, where that is not the image as it was written; nil: it is.
+	Asked func(image string) string
 }
 
 // Image is what the suite asks about.
@@ -47,6 +50,9 @@ func Fixed(v engine.Verdict) enforce.Decider {
 	return decider(func(_ context.Context, req engine.Request) engine.Verdict {
 		answer := v
 		answer.Image = req.Image
+		if ref, err := image.Parse(req.Image); err == nil && v.Canonical == "" {
+			answer.Canonical = ref.String()
+		}
 		return answer
 	})
 }
@@ -202,11 +208,18 @@ func recorded(t *testing.T, d Door) {
 		d.Open(t, p)(t.Context(), image)
 		select {
 		case got := <-told:
-			if want := image + " denied"; got != want {
+			if want := d.asked(image) + " denied"; got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		case <-time.After(5 * time.Second):
 			t.Error("nothing was recorded")
 		}
 	}
+}
+
+func (d *Door) asked(image string) string {
+	if d.Asked == nil {
+		return image
+	}
+	return d.Asked(image)
 }

@@ -41,6 +41,7 @@ type dockerBlock struct {
 	InsecureMountinfoFallback bool                `hcl:"insecure_mountinfo_fallback"`
 	Sigstore                  *sigstoreBlock      `hcl:"sigstore"`
 	Policy                    *string             `hcl:"policy"`
+	NodeSocket                *string             `hcl:"node_socket"`
 	Experimental              *dockerExperimental `hcl:"experimental"`
 }
 
@@ -51,7 +52,7 @@ type dockerExperimental struct {
 // unixKeys are unknown to the docker attestor on Windows.
 var unixKeys = []string{
 	"docker_socket_path", "container_id_cgroup_matchers", "use_new_container_locator", "verbose_container_locator_logs", "podman_socket_path",
-	"podman_socket_path_template", "use_rootless_podman", "insecure_mountinfo_fallback",
+	"podman_socket_path_template", "use_rootless_podman", "insecure_mountinfo_fallback", "node_socket",
 }
 
 // windowsKeys are unknown to it on Unix.
@@ -131,13 +132,13 @@ func (b *dockerBlock) unix(s *DockerSettings, n *notes) {
 func (b *dockerBlock) verification(n *notes) Verification {
 	block := b.Sigstore
 	if b.Experimental != nil && b.Experimental.Sigstore != nil {
-		onlyOne(n, block != nil, true, b.Policy)
+		onlyOne(n, block != nil, true, b.Policy, b.NodeSocket)
 		remarkPlace(n)
 		block = b.Experimental.Sigstore
 	} else {
-		onlyOne(n, block != nil, false, b.Policy)
+		onlyOne(n, block != nil, false, b.Policy, b.NodeSocket)
 	}
-	v := Verification{Policy: policyOf(b.Policy, n)}
+	v := Verification{Policy: policyOf(b.Policy, n), Node: nodeOf(b.NodeSocket, n)}
 	if block != nil {
 		v.Sigstore = block.settings(n)
 	}

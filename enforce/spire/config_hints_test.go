@@ -15,6 +15,7 @@ func TestHintsForOperators(t *testing.T) {
 	for text, want := range map[string]string{
 		`docker_version = 1.44`:                                   "docker_version: has to be a text in quotes",
 		`policy = ["a", "b"]`:                                     "policy: has to be a text in quotes",
+		`node_socket = ["/a"]`:                                    "node_socket: has to be a text in quotes",
 		`policy { }`:                                              "policy: has to be a text in quotes",
 		`use_rootless_podman = "true"`:                            "use_rootless_podman: has to be true or false, without quotes",
 		`sigstore { ignore_tlog = "true" }`:                       "sigstore.ignore_tlog: has to be true or false, without quotes",
@@ -44,7 +45,7 @@ func TestHintsForOperators(t *testing.T) {
 	}
 	// Nothing of it is said where nothing is wrong.
 	for _, text := range []string{
-		``, `docker_version = 1`, `policy = "/p"`, `sigstore { skipped_images = [] registry_credentials "a" { username = "u" password = "p" } }`,
+		``, `docker_version = 1`, `policy = "/p"`, `node_socket = "/n"`, `sigstore { skipped_images = [] registry_credentials "a" { username = "u" password = "p" } }`,
 		`"sigstore" = { "allowed_identities" = { "a" = ["b"] } }`,
 	} {
 		if _, n := readDocker(text, "linux"); slices.ContainsFunc(n, func(n Note) bool {

@@ -42,6 +42,7 @@ type kubernetesBlock struct {
 	ExcludeCompletedPods       *bool                   `hcl:"exclude_completed_pods"`
 	Sigstore                   *sigstoreBlock          `hcl:"sigstore"`
 	Policy                     *string                 `hcl:"policy"`
+	NodeSocket                 *string                 `hcl:"node_socket"`
 	Experimental               *kubernetesExperimental `hcl:"experimental"`
 }
 
@@ -70,7 +71,7 @@ type brokerEntry struct {
 }
 
 // locatorKeys are unknown to the k8s attestor on Windows.
-var locatorKeys = []string{"use_new_container_locator", "verbose_container_locator_logs", "insecure_mountinfo_fallback"}
+var locatorKeys = []string{"use_new_container_locator", "verbose_container_locator_logs", "insecure_mountinfo_fallback", "node_socket"}
 
 // movedKubernetes has the hints for keys that the k8s attestor does not have, or not there.
 func movedKubernetes() map[string]string {
@@ -226,9 +227,9 @@ func duration(text, name string, otherwise time.Duration, n *notes) time.Duratio
 }
 
 func (b *kubernetesBlock) verification(n *notes) Verification {
-	v := Verification{Policy: policyOf(b.Policy, n)}
+	v := Verification{Policy: policyOf(b.Policy, n), Node: nodeOf(b.NodeSocket, n)}
 	older := b.Experimental != nil && b.Experimental.Sigstore != nil
-	onlyOne(n, b.Sigstore != nil, older, b.Policy)
+	onlyOne(n, b.Sigstore != nil, older, b.Policy, b.NodeSocket)
 	switch {
 	case older:
 		v.Sigstore = b.Experimental.Sigstore.settings(n)

@@ -93,13 +93,33 @@ func movedSigstore(moved map[string]string) map[string]string {
 }
 
 // onlyOne says so if two demands, or one in two places, are there.
-func onlyOne(n *notes, top, experimental bool, policy *string) {
+func onlyOne(n *notes, top, experimental bool, policy, node *string) {
+	sigstore := top || experimental
 	switch {
 	case top && experimental:
 		n.problem("sigstore is there twice: at the top and in experimental; keep the one at the top")
-	case (top || experimental) && policy != nil:
+	case node != nil && (sigstore || policy != nil):
+		n.problem("only one of [sigstore, policy, node_socket] can be used")
+	case sigstore && policy != nil:
 		n.problem("only one of [sigstore, policy] can be used")
 	}
+}
+
+// nodeOf returns the socket of the node's daemon, without its scheme. One that is named by an empty text is demanded all the same.
+func nodeOf(socket *string, n *notes) string {
+	if socket == nil {
+		return ""
+	}
+	path := strings.TrimPrefix(*socket, "unix://")
+	switch {
+	case path == "":
+		n.problem("node_socket: names no socket; leave the key out where nothing is demanded")
+	case strings.Contains(path, "://"):
+		n.problem("node_socket: %s is no unix socket; write a path, as in /run/assay/node.sock", *socket)
+	case !filepath.IsAbs(path):
+		n.problem("node_socket: %s: write an absolute path, as in /run/assay/node.sock", *socket)
+	}
+	return path
 }
 
 // policyOf returns the file or folder of the policy. One that is named by an empty text, as templates do without their value, is demanded all the

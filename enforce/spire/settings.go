@@ -78,10 +78,11 @@ type Broker struct {
 type Verification struct {
 	Sigstore *SigstoreSettings
 	Policy   string // file or folder of the TrustPolicy; "" for none
+	Node     string // path of the socket of the node's daemon, which decides by its own policies; "" for none
 }
 
 // Demanded reports whether a proof is demanded at all.
-func (v Verification) Demanded() bool { return v.Sigstore != nil || v.Policy != "" }
+func (v Verification) Demanded() bool { return v.Sigstore != nil || v.Policy != "" || v.Node != "" }
 
 // SigstoreSettings is what a sigstore block says.
 type SigstoreSettings struct {

@@ -12,6 +12,5 @@
 //   - What comes from the cache is bounded before it is read, and a question waits RecallWait for it at most. After a few failures in a
 //     row the cache is left alone for a while.
 //
-// The protocol is spoken by this package and not by a library: the known clients allocate what a server announces, and a server that lies
-// ends the process.
+// The protocol is spoken by this package and not by a library: each length that the cache announces is bounded before anything is made for it.
 package shared

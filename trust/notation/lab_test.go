@@ -4,17 +4,13 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"testing"
 	"time"
@@ -25,6 +21,7 @@ import (
 
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/trust"
+	"github.com/assay-dev/assay/trust/notation/notationtest"
 	"github.com/assay-dev/assay/trust/trusttest"
 )
 
@@ -48,62 +45,24 @@ type holder struct {
 
 type edit = func(*x509.Certificate)
 
-func name(cn string) pkix.Name {
-	return pkix.Name{Country: []string{"US"}, Province: []string{"WA"}, Organization: []string{"Acme"}, CommonName: cn}
-}
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
+func name(cn string) pkix.Name { return notationtest.Name(cn) }
 
 // issue makes a certificate; a nil issuer makes a root.
 func issue(t testing.TB, issuer *holder, edits ...edit) *holder {
 	t.Helper()
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: serial, Subject: name("ci"), NotBefore: signedAt.Add(-24 * time.Hour), NotAfter: signedAt.Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
-	}
-	if issuer == nil {
-		caNamed("root")(c)
-	}
-	for _, e := range edits {
-		e(c)
-	}
-	made := &holder{key: newKey(t)}
-	parent, parentKey := c, made.key
+	var by *notationtest.Holder
 	if issuer != nil {
-		parent, parentKey = issuer.cert, issuer.key
+		by = issuer.maker()
 	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, made.key.Public(), parentKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if made.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	made.chain = []*x509.Certificate{made.cert}
-	if issuer != nil {
-		made.chain = append(made.chain, issuer.chain...)
-	}
-	return made
+	made := notationtest.Issue(signedAt, by, edits...)
+	return &holder{cert: made.Cert, key: made.Key, chain: made.Chain}
 }
 
-func caNamed(cn string) edit {
-	return func(c *x509.Certificate) {
-		c.Subject, c.IsCA, c.BasicConstraintsValid, c.ExtKeyUsage = name(cn), true, true, nil
-		c.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-		c.NotBefore, c.NotAfter = signedAt.AddDate(-1, 0, 0), signedAt.AddDate(9, 0, 0)
-	}
+func (h *holder) maker() *notationtest.Holder {
+	return &notationtest.Holder{Cert: h.cert, Key: h.key, Chain: h.chain}
 }
+
+func caNamed(cn string) edit { return notationtest.CA(cn, signedAt) }
 
 func (h *holder) pem() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.cert.Raw}))
@@ -120,28 +79,9 @@ type request struct {
 
 func sign(t testing.TB, r request) []byte {
 	t.Helper()
-	signer, err := signature.NewLocalSigner(r.by.chain, r.by.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.payload == "" {
-		r.payload = fmt.Sprintf(`{"targetArtifact":{"mediaType":%q,"digest":%q,"size":100,"annotations":{"stage":"release"}}}`, typeManifest, r.digest)
-	}
-	req := &signature.SignRequest{
-		Payload: signature.Payload{ContentType: typePayload, Content: []byte(r.payload)}, Signer: signer, SigningTime: signedAt,
-		SigningScheme: schemeX509, SigningAgent: "test",
-	}
-	if r.edit != nil {
-		r.edit(req)
-	}
-	if r.mediaType == "" {
-		r.mediaType = typeJWS
-	}
-	envelope, err := signature.NewEnvelope(r.mediaType)
-	if err != nil {
-		t.Fatal(err)
-	}
-	made, err := envelope.Sign(req)
+	made, err := notationtest.Sign(notationtest.Request{
+		MediaType: r.mediaType, By: r.by.maker(), Digest: r.digest, At: signedAt, Edit: r.edit, Payload: r.payload,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,13 +91,12 @@ func sign(t testing.TB, r request) []byte {
 // publish stores an envelope as notation does. It returns the manifest's digest.
 func publish(t testing.TB, src *trusttest.Source, ref image.Ref, mediaType string, envelope []byte, chain ...*x509.Certificate) image.Digest {
 	t.Helper()
-	blob := src.PutBlob(ref, envelope)
-	return publishManifest(t, src, ref, map[string]any{
-		"schemaVersion": 2, "mediaType": typeManifest, "config": map[string]any{"mediaType": typeSignature, "digest": image.SHA256([]byte("{}")).String(), "size": 2},
-		"layers":      []any{map[string]any{"mediaType": mediaType, "digest": blob.String(), "size": len(envelope)}},
-		"subject":     map[string]any{"mediaType": typeManifest, "digest": ref.Digest().String(), "size": 100},
-		"annotations": map[string]string{annotationCreated: signedAt.Format(time.RFC3339), annotationThumbprint: thumbprints(chain)},
-	})
+	src.PutBlob(ref, envelope)
+	var doc map[string]any
+	if err := json.Unmarshal(notationtest.Referrer(ref, mediaType, envelope, signedAt, chain...), &doc); err != nil {
+		t.Fatal(err)
+	}
+	return publishManifest(t, src, ref, doc)
 }
 
 func publishManifest(t testing.TB, src *trusttest.Source, ref image.Ref, doc map[string]any) image.Digest {
@@ -167,19 +106,17 @@ func publishManifest(t testing.TB, src *trusttest.Source, ref image.Ref, doc map
 		t.Fatal(err)
 	}
 	d := src.PutManifest(ref.At(ref.Digest()), typeManifest, body)
-	annotations, _ := doc["annotations"].(map[string]string)
+	annotations := map[string]string{}
+	switch given := doc["annotations"].(type) {
+	case map[string]string:
+		annotations = given
+	case map[string]any:
+		for name, value := range given {
+			annotations[name], _ = value.(string)
+		}
+	}
 	src.PutReferrer(ref, trust.Descriptor{MediaType: typeManifest, ArtifactType: typeSignature, Digest: d, Size: int64(len(body)), Annotations: annotations})
 	return d
-}
-
-func thumbprints(chain []*x509.Certificate) string {
-	all := []string{}
-	for _, c := range chain {
-		sum := sha256.Sum256(c.Raw)
-		all = append(all, hex.EncodeToString(sum[:]))
-	}
-	text, _ := json.Marshal(all)
-	return string(text)
 }
 
 func options(store *holder, edits ...func(*Options)) Options {

@@ -2,8 +2,6 @@ package notation
 
 import (
 	"crypto/x509"
-	"net/http"
-	"time"
 
 	"github.com/assay-dev/assay/trust"
 )
@@ -13,22 +11,24 @@ const Name = "notation"
 
 // Config is what the format works with. The zero value is ready.
 type Config struct {
-	// HTTP asks revocation servers (OCSP and lists). Nil: a client of its own, which reaches neither link-local addresses nor the
-	// metadata services of clouds and follows no redirect.
-	HTTP *http.Client
-	// Now tells how long answers of revocation servers are kept. Nil: time.Now. Whether they count is decided by the time of each check.
-	Now func() time.Time
+	// Revocations are asked about certificates. Nil: a Revocations of its own, which nobody refreshes.
+	Revocations *Revocations
 }
 
 // Format is the format; see New.
 type Format struct {
-	servers *servers
+	servers *Revocations
 }
 
 var _ trust.Format = (*Format)(nil)
 
 // New returns the format. What its authorities learn from revocation servers is kept in common.
-func New(c Config) *Format { return &Format{servers: newServers(c.HTTP, c.Now)} }
+func New(c Config) *Format {
+	if c.Revocations == nil {
+		c.Revocations = NewRevocations(nil, nil)
+	}
+	return &Format{servers: c.Revocations}
+}
 
 // Name implements trust.Format.
 func (*Format) Name() string { return Name }
@@ -71,7 +71,7 @@ type authority struct {
 	revocation  action
 	afterExpiry bool // time stamps are looked at where certificates have expired
 	weakened    []string
-	servers     *servers
+	servers     *Revocations
 	thumbprints map[string]bool // SHA-256 of the certificates of stores, in hex: a hint for the order of the search
 }
 

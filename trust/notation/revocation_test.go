@@ -1,6 +1,7 @@
 package notation
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
@@ -323,14 +324,14 @@ func TestT48_StrangersAimNoRequests(t *testing.T) {
 		}
 	}
 	for _, server := range []string{"http://169.254.169.254/", "http://[fe80::1]/", "http://[fd00:ec2::254]/", "http://100.100.100.200/", "file:///etc/passwd", "ldap://127.0.0.1/", "http://a:b@127.0.0.1/", "http://", "\x00"} {
-		_, err := newServers(nil, nil).fetch(t.Context(), http.MethodGet, server, nil, time.Second, 10)
+		_, err := NewRevocations(nil, nil).fetch(t.Context(), http.MethodGet, server, nil, time.Second, 10)
 		if err == nil || strings.Contains(server, "254") && !strings.Contains(err.Error(), "metadata address") {
 			t.Errorf("%s: %v", server, err)
 		}
 	}
 	redirect := httptest.NewServer(http.RedirectHandler(r.URL, http.StatusFound))
 	t.Cleanup(redirect.Close)
-	if _, err := newServers(nil, nil).fetch(t.Context(), http.MethodGet, redirect.URL, nil, time.Second, 10); err == nil || r.asked() != 0 {
+	if _, err := NewRevocations(nil, nil).fetch(t.Context(), http.MethodGet, redirect.URL, nil, time.Second, 10); err == nil || r.asked() != 0 {
 		t.Errorf("redirect: %v, asked %d", err, r.asked())
 	}
 }
@@ -405,42 +406,164 @@ func TestT21_AnswersOfEvidence(t *testing.T) {
 	}
 }
 
+// keeping is a place where answers are kept, with a clock and one certificate to ask about.
+type keeping struct {
+	*Revocations
+	*responder
+	root  *holder
+	leaf  *holder
+	clock time.Time
+}
+
+func newKeeping(t *testing.T) *keeping {
+	k := &keeping{root: issue(t, nil), responder: newResponder(t), clock: time.Now()}
+	k.leaf = issue(t, k.root, withOCSP(k.responder))
+	k.Revocations = NewRevocations(nil, func() time.Time { return k.clock })
+	return k
+}
+
+func (k *keeping) say(t *testing.T, edit func(*ocsp.Response)) {
+	k.set(func() { k.responder.ocsp = says(t, k.root, k.root, edit) })
+}
+
+func (k *keeping) fallSilent() { k.set(func() { k.responder.ocsp = nil }) }
+
+// want asks about the certificate, and wants so many requests since the start and such an answer.
+func (k *keeping) want(t *testing.T, requests int, mediaType, why string) {
+	t.Helper()
+	item := k.ask(t.Context(), question{k.leaf.cert, k.root.cert})[0]
+	if k.asked() != requests || item.MediaType != mediaType {
+		t.Errorf("%s: got %s after %d requests, want %s after %d", why, item.MediaType, k.asked(), mediaType, requests)
+	}
+}
+
+// said is what a check makes of the answer.
+func (k *keeping) said(t *testing.T) error {
+	_, err := learn(k.ask(t.Context(), question{k.leaf.cert, k.root.cert})).check(k.leaf.cert, k.root.cert, k.clock)
+	return err
+}
+
+func (k *keeping) revoke(t *testing.T) {
+	k.say(t, func(r *ocsp.Response) { r.Status, r.RevokedAt = ocsp.Revoked, signedAt })
+}
+
 // Good answers are kept for a while, and no others.
 func TestAnswersAreKept(t *testing.T) {
-	root, r := issue(t, nil), newResponder(t)
-	leaf := issue(t, root, withOCSP(r))
-	clock := time.Now()
-	s := newServers(nil, func() time.Time { return clock })
-	ask := func() trust.Item { return s.ask(t.Context(), question{leaf.cert, root.cert})[0] }
-	if ask(); r.asked() != 1 {
-		t.Fatal("not asked")
-	}
-	r.set(func() { r.ocsp = says(t, root, root, nil) })
+	k := newKeeping(t)
+	k.want(t, 1, typeNoAnswer, "a server that is down")
+	k.say(t, nil)
 	for range 3 {
-		if item := ask(); item.MediaType != typeOCSP {
-			t.Fatalf("%+v", item)
-		}
+		k.want(t, 2, typeOCSP, "a failure is not kept, an answer is")
 	}
-	if r.asked() != 2 {
-		t.Errorf("asked %d times, want 2: a failure is not kept, an answer is", r.asked())
-	}
-	clock = clock.Add(keepOCSP)
-	if ask(); r.asked() != 3 {
-		t.Errorf("asked %d times, want 3: not kept for ever", r.asked())
-	}
-	r.set(func() {
-		r.ocsp = says(t, root, root, func(r *ocsp.Response) { r.Status, r.RevokedAt = ocsp.Revoked, signedAt })
-	})
-	clock = clock.Add(keepOCSP)
-	ask()
-	if ask(); r.asked() != 5 {
-		t.Errorf("asked %d times, want 5: a revocation is not kept", r.asked())
-	}
-	s.size, s.kept = 0, map[string]keptAnswer{}
+	k.clock = k.clock.Add(keepOCSP)
+	k.want(t, 3, typeOCSP, "not for ever")
+	k.revoke(t)
+	k.clock = k.clock.Add(keepOCSP)
+	k.want(t, 4, typeOCSP, "revoked")
+	k.want(t, 5, typeOCSP, "a revocation is not kept")
+}
+
+func TestAnswersThatAreKeptHaveABound(t *testing.T) {
+	s := NewRevocations(nil, nil)
 	for i := range 100 {
-		_, _ = s.remembered(string(rune(i)), func() ([]byte, time.Time, error) { return make([]byte, 1<<20), clock.Add(time.Hour), nil })
+		_, _ = s.remembered(t.Context(), string(rune(i)), keepOCSP, func(context.Context) ([]byte, time.Time, error) {
+			return make([]byte, 1<<20), time.Now().Add(time.Hour), nil
+		})
 	}
 	if len(s.kept) > maxKept>>20 || s.size > maxKept {
 		t.Errorf("%d answers, %d bytes are kept", len(s.kept), s.size)
 	}
+}
+
+// What was said counts until its signer lets it end, where the server falls silent: it could have been repeated for as long.
+func TestSilentServer(t *testing.T) {
+	k := newKeeping(t)
+	k.say(t, func(r *ocsp.Response) { r.NextUpdate = k.clock.Add(time.Hour) })
+	k.want(t, 1, typeOCSP, "the first")
+	k.fallSilent()
+	k.clock = k.clock.Add(keepOCSP)
+	k.want(t, 2, typeOCSP, "the server is silent")
+	k.want(t, 2, typeOCSP, "it is not asked each time")
+	k.clock = k.clock.Add(retryAfter)
+	k.want(t, 3, typeOCSP, "it is asked again after a while")
+	k.clock = k.clock.Add(time.Hour)
+	k.want(t, 4, typeNoAnswer, "the answer has ended")
+}
+
+// T21: who silences a server after it has revoked does not bring back what it said before.
+func TestT21_SilenceAfterRevocation(t *testing.T) {
+	k := newKeeping(t)
+	k.say(t, nil)
+	if err := k.said(t); err != nil {
+		t.Fatal(err)
+	}
+	k.revoke(t)
+	k.clock = k.clock.Add(keepOCSP)
+	if err := k.said(t); !trust.IsNo(err) {
+		t.Errorf("revoked: %v", err)
+	}
+	k.fallSilent()
+	if err := k.said(t); err == nil {
+		t.Error("good again, since the server is silent")
+	}
+}
+
+// An answer that does not count takes nothing from the one that does.
+func TestBadAnswerBesideKept(t *testing.T) {
+	k := newKeeping(t)
+	k.say(t, nil)
+	k.want(t, 1, typeOCSP, "the first")
+	k.set(func() { k.responder.ocsp = func(*big.Int) []byte { return []byte("junk") } })
+	k.clock = k.clock.Add(keepOCSP)
+	if err := k.said(t); err != nil {
+		t.Error(err)
+	}
+}
+
+// Answers are asked for anew in the background, before a decision would wait for them, and a revocation is heard of that way.
+func TestRefresh(t *testing.T) {
+	k := newKeeping(t)
+	k.say(t, nil)
+	k.want(t, 1, typeOCSP, "the first")
+	k.refresh(t.Context())
+	k.want(t, 1, typeOCSP, "it is fresh")
+	for range 3 {
+		k.clock = k.clock.Add(keepOCSP - refreshAhead)
+		before := k.asked()
+		k.refresh(t.Context())
+		k.want(t, before+1, typeOCSP, "asked in the background, and not on the way")
+	}
+	k.revoke(t)
+	k.clock = k.clock.Add(keepOCSP - refreshAhead)
+	k.refresh(t.Context())
+	k.fallSilent()
+	if err := k.said(t); err == nil {
+		t.Error("revoked in the background, and good")
+	}
+}
+
+// What nobody asks about any more is forgotten.
+func TestRefreshForgets(t *testing.T) {
+	k := newKeeping(t)
+	k.say(t, func(r *ocsp.Response) { r.NextUpdate = k.clock.Add(24 * time.Hour) })
+	k.want(t, 1, typeOCSP, "the first")
+	for range 40 {
+		k.clock = k.clock.Add(keepOCSP - refreshAhead)
+		k.refresh(t.Context())
+	}
+	if len(k.kept) != 0 || k.size != 0 {
+		t.Errorf("%d answers, %d bytes are kept", len(k.kept), k.size)
+	}
+	if most := 1 + int(forgetAfter/(keepOCSP-refreshAhead)); k.asked() > most {
+		t.Errorf("asked %d times, want at most %d", k.asked(), most)
+	}
+}
+
+// Run ends with its context.
+func TestRunEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { NewRevocations(nil, nil).Run(ctx); close(ended) }()
+	cancel()
+	<-ended
 }

@@ -21,29 +21,20 @@ import (
 	"github.com/assay-dev/assay/trust"
 )
 
-// How long an answer is used again, if it does not end sooner: what is revoked is heard of that much later.
-const (
-	keepOCSP = 5 * time.Minute
-	keepList = 30 * time.Minute
-)
-
-// servers asks revocation servers, and keeps what they answered. Only answers that were checked are kept: whoever stands on the way can
-// spoil one question and not the next ones.
-type servers struct {
+// Revocations asks revocation servers (OCSP and lists), and keeps what they answered. It is safe for concurrent use.
+type Revocations struct {
 	client *http.Client
 	now    func() time.Time
 
 	mu   sync.Mutex
-	kept map[string]keptAnswer
-	size int
+	kept map[string]*keptAnswer
+	size int // bytes of all answers that are kept
 }
 
-type keptAnswer struct {
-	content []byte
-	until   time.Time
-}
-
-func newServers(client *http.Client, now func() time.Time) *servers {
+// NewRevocations returns one that knows nothing yet. A nil client is one of its own, which reaches neither link-local addresses nor the metadata services
+// of clouds and follows no redirect. A nil now is time.Now; it tells how long answers are kept, and not whether they count, which is decided
+// by the time of each check.
+func NewRevocations(client *http.Client, now func() time.Time) *Revocations {
 	if now == nil {
 		now = time.Now
 	}
@@ -57,7 +48,7 @@ func newServers(client *http.Client, now func() time.Time) *servers {
 			},
 		}
 	}
-	return &servers{client: client, now: now, kept: map[string]keptAnswer{}}
+	return &Revocations{client: client, now: now, kept: map[string]*keptAnswer{}}
 }
 
 // refuseMetadata keeps a certificate from aiming requests at the metadata service of a cloud (T48).
@@ -83,7 +74,7 @@ type question struct{ cert, issuer *x509.Certificate }
 
 // ask returns what the servers of a certificate say of it: OCSP first, and lists where that does not settle it. What fails becomes an item
 // that says why.
-func (s *servers) ask(ctx context.Context, q question) []trust.Item {
+func (s *Revocations) ask(ctx context.Context, q question) []trust.Item {
 	var items []trust.Item
 	for _, way := range []struct {
 		mediaType string
@@ -117,8 +108,8 @@ func (s *servers) ask(ctx context.Context, q question) []trust.Item {
 	return items
 }
 
-func (s *servers) ocsp(ctx context.Context, server string, q question) ([]byte, error) {
-	return s.remembered("ocsp "+about(q.cert)+" "+server, func() ([]byte, time.Time, error) {
+func (s *Revocations) ocsp(ctx context.Context, server string, q question) ([]byte, error) {
+	return s.remembered(ctx, "ocsp "+about(q.cert)+" "+server, keepOCSP, func(ctx context.Context) ([]byte, time.Time, error) {
 		body, err := ocsp.CreateRequest(q.cert, q.issuer, nil)
 		if err != nil {
 			return nil, time.Time{}, err
@@ -127,54 +118,23 @@ func (s *servers) ocsp(ctx context.Context, server string, q question) ([]byte, 
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		until, err := checkOCSP(content, q.cert, q.issuer, s.now())
-		if err != nil {
-			return content, time.Time{}, nil // whoever checks it says why
-		}
-		return content, sooner(until, s.now().Add(keepOCSP)), nil
+		ends, err := checkOCSP(content, q.cert, q.issuer, s.now())
+		return content, ends, err
 	})
 }
 
-func (s *servers) list(ctx context.Context, server string, q question) ([]byte, error) {
-	return s.remembered("list "+about(q.issuer)+" "+server, func() ([]byte, time.Time, error) {
+func (s *Revocations) list(ctx context.Context, server string, q question) ([]byte, error) {
+	return s.remembered(ctx, "list "+about(q.issuer)+" "+server, keepList, func(ctx context.Context) ([]byte, time.Time, error) {
 		content, err := s.fetch(ctx, http.MethodGet, server, nil, listTimeout, maxCRL)
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		until, err := checkCRL(content, server, q.cert, q.issuer, s.now())
-		if err != nil {
-			return content, time.Time{}, nil
-		}
-		return content, sooner(until, s.now().Add(keepList)), nil
+		ends, err := checkCRL(content, server, q.cert, q.issuer, s.now())
+		return content, ends, err
 	})
 }
 
-// remembered returns what is kept under a key, which must not be written to, or gets it and keeps it until the time that comes with it; zero: it is not kept.
-func (s *servers) remembered(key string, get func() ([]byte, time.Time, error)) ([]byte, error) {
-	s.mu.Lock()
-	kept, found := s.kept[key]
-	s.mu.Unlock()
-	if found && s.now().Before(kept.until) {
-		return kept.content, nil
-	}
-	content, until, err := get()
-	if err != nil || until.IsZero() {
-		return content, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.size += len(content) - len(s.kept[key].content)
-	s.kept[key] = keptAnswer{content, until}
-	for other, one := range s.kept { // what is out of date first; then any: they can be asked again
-		if s.size > maxKept && other != key || !s.now().Before(one.until) {
-			s.size -= len(one.content)
-			delete(s.kept, other)
-		}
-	}
-	return content, nil
-}
-
-func (s *servers) fetch(ctx context.Context, method, server string, body []byte, timeout time.Duration, limit int64) ([]byte, error) {
+func (s *Revocations) fetch(ctx context.Context, method, server string, body []byte, timeout time.Duration, limit int64) ([]byte, error) {
 	u, err := url.Parse(server)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":

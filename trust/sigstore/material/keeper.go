@@ -263,7 +263,7 @@ func refreshAll(all []refreshed, patience func(refreshed) context.Context) error
 	var group sync.WaitGroup
 	for i, r := range all {
 		ctx := patience(r)
-		group.Go(func() { errs[i] = r.refresh(ctx) })
+		group.Go(func() { errs[i] = refreshSafely(ctx, r) })
 	}
 	group.Wait()
 	return errors.Join(errs...)

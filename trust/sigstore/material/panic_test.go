@@ -35,3 +35,15 @@ func TestRunOutlivesPanics(t *testing.T) {
 		}
 	})
 }
+
+// A panic while everything is fetched at once is an error, and not the end of the process.
+func TestRefreshOutlivesPanics(t *testing.T) {
+	k, err := New(Config{Transport: roundTripper(func(*http.Request) (*http.Response, error) { panic("hostile answer") })})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.PublicGood(0)
+	if err := k.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "hostile answer") {
+		t.Errorf("got %v", err)
+	}
+}

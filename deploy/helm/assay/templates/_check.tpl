@@ -76,6 +76,35 @@
 {{- include "assay.checkCertificates" . -}}
 {{- include "assay.checkEnv" . -}}
 {{- include "assay.checkImage" . -}}
+{{- include "assay.checkNode" . -}}
+{{- end -}}
+
+{{- define "assay.checkNode" -}}
+{{- $v := .Values -}}
+{{- $n := $v.node -}}
+{{- if $n.enabled -}}
+{{- if not (or (and $v.policies (eq $v.policyDelivery "files")) $v.policyResources.enabled) -}}
+{{- fail "node.enabled: the daemon decides by policies and by objects (policyResources.enabled), not by repositories or attestor_ca" -}}
+{{- end -}}
+{{- if and $n.upstream.secretName (not $n.upstream.url) -}}
+{{- fail "node.upstream.secretName without node.upstream.url: nobody is asked" -}}
+{{- end -}}
+{{- if and $n.upstream.url (not $n.upstream.secretName) -}}
+{{- fail "node.upstream.url: as whom? node.upstream.secretName names a Secret with ca.crt, tls.crt and tls.key" -}}
+{{- end -}}
+{{- if and $n.hostNetwork (eq $n.dnsPolicy "ClusterFirst") -}}
+{{- fail "node.dnsPolicy: with node.hostNetwork the Services of the cluster are found by ClusterFirstWithHostNet" -}}
+{{- end -}}
+{{- if and $n.containerd.verifier (not $n.containerd.fallbackPolicies) (or (kindIs "string" $v.image) (not $v.image.digest)) -}}
+{{- fail "node.containerd.verifier: without a daemon a node could not pull the daemon's own image, and so never have one: give image.digest, which is allowed then, or node.containerd.fallbackPolicies" -}}
+{{- end -}}
+{{- if and $n.containerd.canary.enabled (not $n.containerd.verifier) -}}
+{{- fail "node.containerd.canary without node.containerd.verifier: nobody would refuse it" -}}
+{{- end -}}
+{{- if and $n.containerd.canary.enabled (not $n.hostNetwork) -}}
+{{- fail "node.containerd.canary without node.hostNetwork: containerd asks the canary's registry at the loopback address of the node" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* Where Assay must not be, and where two of them could not start without each other. Without a cluster nothing is found. */ -}}

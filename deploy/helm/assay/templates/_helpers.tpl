@@ -172,6 +172,25 @@ all
 {{- end }}
 {{- end -}}
 
+{{- /* The files by which the verifier of a node decides without a daemon. Without policies of its own they allow the daemon's image, by its digest. */ -}}
+{{- define "assay.nodeFallback" -}}
+{{- $v := .Values -}}
+{{- $policies := $v.node.containerd.fallbackPolicies -}}
+{{- if not $policies -}}
+{{- $rule := dict "images" (list (include "assay.image" .)) "allow" "the daemon of this node, without which nothing else could be decided about" -}}
+{{- $policies = dict "assay-node" (dict "rules" (list $rule)) -}}
+{{- end -}}
+{{- $files := dict -}}
+{{- range $policy, $spec := $policies -}}
+{{- $document := dict "apiVersion" "assay.dev/v1" "kind" "TrustPolicy" "metadata" (dict "name" $policy) "spec" $spec -}}
+{{- $_ := set $files (printf "%s.yaml" $policy) (toYaml $document) -}}
+{{- end -}}
+{{- if $v.node.containerd.fallbackPolicies -}}
+{{- range $file, $content := $v.policyFiles -}}{{- $_ := set $files $file $content -}}{{- end -}}
+{{- end -}}
+{{- toYaml $files -}}
+{{- end -}}
+
 {{- /* The Secrets of the shared cache, by what they hold: name, key, and the file that it becomes. */ -}}
 {{- define "assay.sharedCacheSecrets" -}}
 {{- $c := .Values.sharedCache -}}

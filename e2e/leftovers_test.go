@@ -12,10 +12,34 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // storyEngine begins the names of the folders in which engines of stories have their sockets.
 const storyEngine = "assay-d"
+
+// leftovers are what an engine of a story, Docker's or a containerd, leaves where nobody ends it.
+type leftovers struct {
+	folder  string   // the story's
+	sockets string   // a folder, which all its processes have among their arguments
+	alive   *os.File // see claim
+}
+
+// newLeftovers makes a folder for the sockets of an engine, whose paths must not be long, after all leftovers of runs that were killed are gone.
+// What the engine leaves is forgotten with the story.
+func newLeftovers(ts *testscript.TestScript) leftovers {
+	forgetEngines()
+	sockets, err := os.MkdirTemp("", storyEngine)
+	ts.Check(err)
+	l := leftovers{folder: ts.MkAbs("."), sockets: sockets}
+	ts.Check(l.claim())
+	ts.Defer(func() {
+		l.forget()
+		_ = l.alive.Close() // it was abandoned, or nobody needs it any more
+	})
+	return l
+}
 
 // Files in such a folder.
 const (
@@ -28,28 +52,28 @@ const swarmBridge = "docker_gwbridge"
 
 // claim holds a lock until the story ends, or this process is killed: by that the next run can tell whether somebody still needs the engine. Nobody
 // sees the file before it is locked.
-func (d *dockerd) claim() error {
-	hidden := filepath.Join(d.sockets, aliveMark+".new")
+func (l *leftovers) claim() error {
+	hidden := filepath.Join(l.sockets, aliveMark+".new")
 	file, err := os.Create(hidden)
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteString(d.folder)
+	_, err = file.WriteString(l.folder)
 	if err == nil {
 		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if err == nil {
-		err = os.Rename(hidden, filepath.Join(d.sockets, aliveMark))
+		err = os.Rename(hidden, filepath.Join(l.sockets, aliveMark))
 	}
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
-	d.alive = file
+	l.alive = file
 	return nil
 }
 
-// forgetDockerds ends the engines of stories whose run was killed, and removes what they left.
-func forgetDockerds() {
+// forgetEngines ends the engines of stories whose run was killed, and removes what they left.
+func forgetEngines() {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), storyEngine+"*", aliveMark)) // the pattern is good
 	for _, name := range left {
 		file, err := os.OpenFile(name, os.O_RDWR, 0)
@@ -58,9 +82,11 @@ func forgetDockerds() {
 		}
 		if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
 			if folder, err := os.ReadFile(name); err == nil && filepath.IsAbs(string(folder)) {
-				d := &dockerd{folder: string(folder), sockets: filepath.Dir(name)}
-				d.forget()
-				_ = os.RemoveAll(filepath.Join(d.folder, "docker-data")) // nothing but leftovers
+				l := &leftovers{folder: string(folder), sockets: filepath.Dir(name)}
+				l.forget()
+				for _, data := range []string{"docker-data", containerdRoot} {
+					_ = os.RemoveAll(filepath.Join(l.folder, data)) // nothing but leftovers
+				}
 			}
 		}
 		_ = file.Close() // and with it the lock
@@ -68,26 +94,32 @@ func forgetDockerds() {
 }
 
 // forget removes what the engine leaves behind, where it or the run was killed or a plugin did not start: processes, mounts, which are in the way of
-// those who remove the folder, a bridge, and folders for the sockets of plugins, which the older engine keeps in a place of its own.
-func (d *dockerd) forget() {
-	d.endProcesses()
-	unmountBelow(d.folder)
-	unmountBelow(d.sockets)
-	plugins, _ := filepath.Glob(filepath.Join(d.folder, "docker-data", "plugins", "*", "config.json")) // the pattern is good
+// those who remove the folder, a bridge, a control group, and folders for the sockets of plugins, which the older engine keeps in a place of its own.
+func (l *leftovers) forget() {
+	l.endProcesses()
+	unmountBelow(l.folder)
+	unmountBelow(l.sockets)
+	plugins, _ := filepath.Glob(filepath.Join(l.folder, "docker-data", "plugins", "*", "config.json")) // the pattern is good
 	for _, config := range plugins {
 		_ = os.RemoveAll(filepath.Join(pluginSockets, filepath.Base(filepath.Dir(config)))) // a socket at most
 	}
-	if _, err := os.Stat(filepath.Join(d.sockets, swarmMark)); err == nil {
+	if _, err := os.Stat(filepath.Join(l.sockets, swarmMark)); err == nil {
 		_ = exec.Command("ip", "link", "delete", swarmBridge).Run() // the engine may not have come so far
 	}
-	_ = os.RemoveAll(d.sockets) // nothing but leftovers
+	for _, tree := range []string{"", "*"} { // version 2 of control groups, and 1
+		groups, _ := filepath.Glob(filepath.Join("/sys/fs/cgroup", tree, filepath.Base(l.sockets))) // the pattern is good
+		for _, group := range groups {
+			_ = syscall.Rmdir(group) // nobody is in it
+		}
+	}
+	_ = os.RemoveAll(l.sockets) // nothing but leftovers
 }
 
 // endProcesses kills the engine, its containerd and its shims, and what runs in containers and plugins, until nobody is left.
-func (d *dockerd) endProcesses() {
+func (l *leftovers) endProcesses() {
 	var killed []int
 	for deadline := time.Now().Add(stopWithin); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		mine := d.processes()
+		mine := l.processes()
 		for _, pid := range mine {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 		}
@@ -98,21 +130,6 @@ func (d *dockerd) endProcesses() {
 	}
 }
 
-// forgetContainerd waits until the engine's containerd has ended with it, and removes its number: where nobody collects dead processes, the next engine
-// would take it for alive.
-func (d *dockerd) forgetContainerd() {
-	name := filepath.Join(d.sockets, "containerd", "containerd.pid")
-	content, err := os.ReadFile(name)
-	if err != nil {
-		return
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	for deadline := time.Now().Add(stopWithin); err == nil && runs(pid) && time.Now().Before(deadline); {
-		time.Sleep(20 * time.Millisecond)
-	}
-	_ = os.Remove(name)
-}
-
 func runs(pid int) bool {
 	state, _ := parentOf(filepath.Join("/proc", strconv.Itoa(pid)))
 	return state != "" && state != "Z"
@@ -120,7 +137,7 @@ func runs(pid int) bool {
 
 // processes are those that have the engine's folder of sockets among their arguments, the engine before others, as it would start them again; and
 // before a shim what it holds, of which nobody could tell whose it was without it.
-func (d *dockerd) processes() []int {
+func (l *leftovers) processes() []int {
 	var engines, others []int
 	children := map[int][]int{}
 	folders, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
@@ -139,10 +156,10 @@ func (d *dockerd) processes() []int {
 			continue
 		}
 		args := strings.Split(string(content), "\x00")
-		if !slices.ContainsFunc(args, func(arg string) bool { return arg == d.sockets || strings.HasPrefix(arg, d.sockets+"/") }) {
+		if !slices.ContainsFunc(args, func(arg string) bool { return arg == l.sockets || strings.HasPrefix(arg, l.sockets+"/") }) {
 			continue
 		}
-		if strings.HasSuffix(args[0], "dockerd") {
+		if name := filepath.Base(args[0]); strings.HasSuffix(name, "dockerd") || name == "containerd" {
 			engines = append(engines, pid)
 		} else {
 			others = append(others, pid)
