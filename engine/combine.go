@@ -94,7 +94,7 @@ func (q *question) settle(v *Verdict, first *opinion, opinions []opinion) {
 		}
 	}
 	q.vouched = first.digest
-	if v.Digest.IsZero() && !q.enforced { // by trust data alone, and nothing was to be stopped
+	if q.byTrust && v.Digest.IsZero() && !q.enforced { // by trust data alone, and nothing was to be stopped
 		v.Digest = first.about
 	}
 	if chosen == nil {
