@@ -374,6 +374,25 @@ func TestT47_HostileInput(t *testing.T) {
 	}
 }
 
+// containerd takes the first part of a name for the registry, and Assay takes a name without one for Docker Hub's: the verdict would be about
+// another place than the pull.
+func TestT51_NamesOfTwoPlaces(t *testing.T) {
+	for given, want := range map[string]string{
+		"mirror/app:1": "no registry", "app:1": "no registry", "app": "no registry", "app@" + digest: "no registry",
+		"docker.io/app:1": "docker.io/library/", "index.docker.io/app": "docker.io/library/", "Docker.io/app": "docker.io/library/",
+		"docker.io/library/app:1": "", "localhost/app:1": "", "mirror:5000/app:1": "", "[::1]:5000/app:1": "", "MIRROR/app:1": "",
+	} {
+		w := newWorld(t)
+		line, code := w.run(containerdArgs(given, digest)...)
+		switch {
+		case want == "" && w.fellBack() == "":
+			t.Errorf("%s: nobody was asked: %d, %q", given, code, line)
+		case want != "" && (code != exitDenied || !strings.Contains(line, want) || w.fellBack() != ""):
+			t.Errorf("%s: got %d, %q, fell back %q", given, code, line, w.fellBack())
+		}
+	}
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {

@@ -125,4 +125,9 @@ func dial(ctx context.Context, socket string) (net.Conn, error) {
 	return conn, nil
 }
 
-func trusted(uid uint32, own int) bool { return uid == 0 || int64(uid) == int64(own) }
+// unnamed is what the kernel calls users of other user namespaces, who can be anybody (overflowuid).
+const unnamed = 65534
+
+func trusted(uid uint32, own int) bool {
+	return uid == 0 || uid != unnamed && int64(uid) == int64(own)
+}
