@@ -146,7 +146,7 @@ func (a *app) settledContainerd(ctx context.Context, o *containerdDoctor) []heal
 	if unreadable != nil {
 		return append(found, unreadable...)
 	}
-	return append(found, v.Fallback(ctx))
+	return append(append(found, v.Writers(root)...), v.Fallback(ctx))
 }
 
 // dumped returns the effective settings: defaults and all files that are imported, as containerd itself puts them together.
