@@ -48,13 +48,17 @@ func (d *duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-// forDaemon is the time for the daemon: half of what there is, so that the fallback has the other half.
+// forDaemon is the time for the daemon. It must begin to decide within half of what there is, so that the fallback has the other half where it
+// does not. One that has begun has all of it: how long it takes then is in the hands of whoever serves the image, who must not choose by
+// that who decides.
 func (c *config) forDaemon(ctx context.Context) (context.Context, context.CancelFunc) {
+	asking, cancel := context.WithCancel(ctx)
 	deadline, ok := ctx.Deadline()
 	if !ok || len(c.fallback) == 0 {
-		return context.WithCancel(ctx)
+		return asking, cancel
 	}
-	return context.WithTimeout(ctx, time.Until(deadline)/2)
+	half := time.AfterFunc(time.Until(deadline)/2, cancel)
+	return ask.OnBegun(asking, func() { half.Stop() }), func() { half.Stop(); cancel() }
 }
 
 // readConfig reads the file, or another one that is named by name. Only where none is named may it be absent.

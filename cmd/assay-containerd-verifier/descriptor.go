@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/assay-dev/assay/enforce/containerd/ask"
 )
@@ -30,6 +31,19 @@ func readDescriptor(in io.Reader, q *ask.Question) error {
 	}
 	if digest != q.Digest {
 		return errors.New("is about another digest than the command line")
+	}
+	return nil
+}
+
+// checkPlace refuses a name that is of one place to containerd, which takes the first part of each for a registry, and of another to everybody
+// else, who know short names of Docker Hub. A kubelet's names are long.
+func checkPlace(name string) error {
+	host, path, found := strings.Cut(name, "/")
+	if !found || !strings.ContainsAny(host, ".:[") && host != "localhost" && strings.ToLower(host) == host {
+		return errors.New("the image's name has no registry, and containerd would take its first part for one; write docker.io/… for Docker Hub")
+	}
+	if host = strings.ToLower(host); (host == "docker.io" || host == "index.docker.io") && !strings.Contains(path, "/") {
+		return errors.New("the image's name is one of two of Docker Hub; write docker.io/library/…")
 	}
 	return nil
 }

@@ -201,7 +201,11 @@ func (v *verifier) decide(ctx context.Context, c config, q ask.Question) ask.Ans
 	if err := readDescriptor(v.stdin, &q); err != nil {
 		return ask.No(ask.CouldNotTell, "could not tell: the descriptor on standard input "+err.Error())
 	}
-	if err := q.Check(); err != nil {
+	err := q.Check()
+	if err == nil {
+		err = checkPlace(q.Name)
+	}
+	if err != nil {
 		return ask.No(ask.Denied, "may not be pulled: "+err.Error())
 	}
 	asking, cancel := c.forDaemon(ctx)

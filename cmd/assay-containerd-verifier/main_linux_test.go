@@ -250,6 +250,48 @@ func TestNoFallback(t *testing.T) {
 	}
 }
 
+// A daemon that decides is waited for, also past half of the time: whoever serves an image slowly would have the fallback decide about it
+// otherwise, which knows less.
+func TestT51_SlowRegistriesChooseNoFallback(t *testing.T) {
+	begun := func(then http.HandlerFunc) http.HandlerFunc {
+		return func(out http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			out.WriteHeader(ask.Begun)
+			then(out, r)
+		}
+	}
+	late := func(a ask.Answer) http.HandlerFunc {
+		return begun(func(out http.ResponseWriter, r *http.Request) {
+			time.Sleep(700 * time.Millisecond)
+			says(a)(out, r)
+		})
+	}
+	for what, row := range map[string]struct {
+		daemon http.HandlerFunc
+		code   int
+		want   string
+	}{
+		"it says no late":  {late(ask.No(ask.Denied, "revoked")), exitDenied, "revoked"},
+		"it says yes late": {late(ask.Answer{Form: ask.Form, Allowed: true, Meaning: ask.Allowed, Reason: "fine"}), exitAllowed, "fine"},
+		"it never ends":    {begun(hangs), exitCannotTell, "could not tell"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			w.configure("1200ms", w.path("fallback"))
+			w.daemon(row.daemon)
+			if line, code := w.run(containerdArgs(name, digest)...); code != row.code || !strings.Contains(line, row.want) || w.fellBack() != "" {
+				t.Errorf("got %d, %q, fell back %q", code, line, w.fellBack())
+			}
+		})
+	}
+	// One that ends in the middle is away.
+	w := newWorld(t)
+	w.daemon(begun(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	if line, code := w.run(containerdArgs(name, digest)...); code != exitAllowed || w.fellBack() == "" {
+		t.Errorf("got %d, %q", code, line)
+	}
+}
+
 // The time is for everything together, and nothing waits longer.
 func TestT46_NobodyAnswers(t *testing.T) {
 	w := newWorld(t)
@@ -329,6 +371,25 @@ func TestT47_HostileInput(t *testing.T) {
 				t.Errorf("got %d, %q, want %q", code, line, row.want)
 			}
 		})
+	}
+}
+
+// containerd takes the first part of a name for the registry, and Assay takes a name without one for Docker Hub's: the verdict would be about
+// another place than the pull.
+func TestT51_NamesOfTwoPlaces(t *testing.T) {
+	for given, want := range map[string]string{
+		"mirror/app:1": "no registry", "app:1": "no registry", "app": "no registry", "app@" + digest: "no registry",
+		"docker.io/app:1": "docker.io/library/", "index.docker.io/app": "docker.io/library/", "Docker.io/app": "docker.io/library/",
+		"docker.io/library/app:1": "", "localhost/app:1": "", "mirror:5000/app:1": "", "[::1]:5000/app:1": "", "MIRROR/app:1": "",
+	} {
+		w := newWorld(t)
+		line, code := w.run(containerdArgs(given, digest)...)
+		switch {
+		case want == "" && w.fellBack() == "":
+			t.Errorf("%s: nobody was asked: %d, %q", given, code, line)
+		case want != "" && (code != exitDenied || !strings.Contains(line, want) || w.fellBack() != ""):
+			t.Errorf("%s: got %d, %q, fell back %q", given, code, line, w.fellBack())
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -32,7 +33,8 @@ answers it, and have its settings name that: this program, policies, and setting
 registries, each a copy, so that they are there whatever becomes of where they are now.
 
 Policies that cannot be used are refused, and what was there before stays. Files that
-are there and not among the new ones are removed.
+are there and not among the new ones are removed. Nobody but root may write to the
+folders, and to those above them: what is there decides, and runs as root.
 
 Exit codes: 0 if all is there; 64 if the policies are wrong; 2 if it could not be
 put there.`
@@ -99,6 +101,9 @@ func (a *app) containerdFallback(o *containerdFallback) error {
 		return err
 	}
 	command := []string{filepath.Join(o.folder, "assay"), "verify", "--point", "containerd", "--policy", filepath.Join(o.folder, "policies"), "-o", "json"}
+	if err := o.prepare(); err != nil {
+		return err
+	}
 	err = errors.Join(o.program(), copyFolder(o.policies, filepath.Join(o.folder, "policies")))
 	if o.registries != "" {
 		copied := filepath.Join(o.folder, "registries")
@@ -120,6 +125,22 @@ func (a *app) containerdFallback(o *containerdFallback) error {
 	return nil
 }
 
+// prepare makes the folders, and refuses those where others than root can write: what is in them runs as root, and decides.
+func (o *containerdFallback) prepare() error {
+	for _, folder := range []string{o.folder, filepath.Join(o.folder, "policies"), filepath.Join(o.folder, "registries"), filepath.Dir(o.settings)} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return &exitError{code: exitCannotTell, err: err}
+		}
+		if runtime.GOOS == "windows" { // rights are others there, and there is no verifier
+			continue
+		}
+		if err := aloneIn(folder); err != nil {
+			return &exitError{code: exitCannotTell, err: err}
+		}
+	}
+	return nil
+}
+
 // program copies this program, unless it is there already.
 func (o *containerdFallback) program() error {
 	own, err := os.Executable()
@@ -131,8 +152,10 @@ func (o *containerdFallback) program() error {
 	if err != nil {
 		return err
 	}
-	if there, err := sumOf(name); err == nil && there == want {
-		return os.Chmod(name, 0o755)
+	if info, err := os.Lstat(name); err == nil && ownAlone(info) {
+		if there, err := sumOf(name); err == nil && there == want {
+			return os.Chmod(name, 0o755)
+		}
 	}
 	return copyProgram(own, name)
 }
@@ -188,6 +211,9 @@ func copyFolder(from, to string) error {
 	}
 	for _, name := range files {
 		content, err := readLimited(filepath.Join(from, name), policy.MaxFile)
+		if err == nil && len(content) > policy.MaxFile {
+			err = fmt.Errorf("%s: more than %d bytes", filepath.Join(from, name), policy.MaxFile)
+		}
 		if err != nil {
 			return err
 		}

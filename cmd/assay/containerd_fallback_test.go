@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/assay-dev/assay/policy"
 )
 
 // T51: what the verifier goes by without a daemon is on the node itself, and is replaced only by what can be used.
@@ -80,5 +82,72 @@ func TestT51_FallbackIsOnTheNode(t *testing.T) {
 	}
 	if after, err := os.ReadFile(in("to/policies/next.yaml")); err != nil || !bytes.Equal(after, before) {
 		t.Errorf("got %s, %v", after, err)
+	}
+}
+
+// T51: whoever writes where the fallback is decides what runs as root, and what is decided.
+func TestT51_FallbackWhereOthersWrite(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no containerd with a verifier")
+	}
+	for _, open := range []string{"to", "to/policies", "to/registries", "etc", "."} {
+		folder := t.TempDir()
+		in := func(name string) string { return filepath.Join(folder, name) }
+		for name, content := range map[string]string{
+			"map/own.yaml":               "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: own}\nspec: {rules: [{images: [\"**\"], deny: nobody}]}\n",
+			"registries/registries.yaml": "registries: []\n",
+		} {
+			must(t, os.MkdirAll(filepath.Dir(in(name)), 0o755))
+			must(t, os.WriteFile(in(name), []byte(content), 0o600))
+		}
+		must(t, os.MkdirAll(in(open), 0o755))
+		must(t, os.Chmod(in(open), 0o777))
+		var out bytes.Buffer
+		a := &app{stdout: &out, stderr: &out, getenv: func(string) string { return "" }, now: time.Now}
+		code := a.report(a.containerdFallback(&containerdFallback{
+			policies: in("map"), registries: in("registries/registries.yaml"), folder: in("to"), settings: in("etc/verifier.json"), socket: "/run/assay/node.sock",
+		}))
+		if code != exitCannotTell || !strings.Contains(out.String(), "can be written by others") {
+			t.Errorf("%s: got exit %d\n%s", open, code, &out)
+		}
+		if _, err := os.Lstat(in("etc/verifier.json")); err == nil {
+			t.Errorf("%s: the settings name it", open)
+		}
+	}
+}
+
+// A file that is too long is none: the beginning of one says another thing.
+func TestT51_FallbackOfWholeFiles(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	must(t, os.WriteFile(filepath.Join(from, "long.pem"), bytes.Repeat([]byte("x\n"), policy.MaxFile/2+1), 0o600))
+	if err := copyFolder(from, to); err == nil || !strings.Contains(err.Error(), "long.pem: more than") {
+		t.Errorf("got %v", err)
+	}
+	if files, err := plainFiles(to); err != nil || len(files) > 0 {
+		t.Errorf("got %q, %v", files, err)
+	}
+}
+
+// T51: a program that somebody else has opened for writing is replaced, whatever it is now.
+func TestT51_FallbackLeavesNobodyAHandle(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no containerd with a verifier")
+	}
+	folder := t.TempDir()
+	own, err := os.Executable()
+	must(t, err)
+	content, err := os.ReadFile(own)
+	must(t, err)
+	name := filepath.Join(folder, "assay")
+	must(t, os.WriteFile(name, content, 0o755))
+	must(t, os.Chmod(name, 0o777))
+	held, err := os.OpenFile(name, os.O_RDWR, 0)
+	must(t, err)
+	defer held.Close()
+	must(t, (&containerdFallback{folder: folder}).program())
+	_, err = held.WriteAt([]byte("#!/bin/sh\n"), 0)
+	must(t, err)
+	if after, err := os.ReadFile(name); err != nil || !bytes.Equal(after, content) {
+		t.Errorf("got %d bytes, %v", len(after), err)
 	}
 }

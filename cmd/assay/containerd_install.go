@@ -155,6 +155,10 @@ func prepareVerifiers(folder string, others bool) ([]string, error) {
 	case !info.IsDir():
 		return nil, &exitError{code: exitDenied, err: fmt.Errorf("%s: is no folder", folder)}
 	}
+	// What follows touches what is there, which stays the same where nobody else writes.
+	if err := aloneIn(filepath.Dir(folder)); err != nil {
+		return nil, err
+	}
 	beside, err := otherVerifiers(folder)
 	if err != nil {
 		return nil, &exitError{code: exitCannotTell, err: err}
@@ -167,12 +171,17 @@ func prepareVerifiers(folder string, others bool) ([]string, error) {
 	if err := errors.Join(giveToRoot(folder), os.Chmod(folder, 0o755)); err != nil {
 		return nil, &exitError{code: exitCannotTell, err: err}
 	}
+	return beside, aloneIn(folder)
+}
+
+// aloneIn refuses a folder where others than root can write, in it or above it.
+func aloneIn(folder string) error {
 	for _, f := range verifiersIn(folder).Writers() {
 		if f.State != health.Doubtful {
-			return nil, withHint(&exitError{code: exitDenied, err: errors.New(plain(f.Text))}, f.Hint)
+			return withHint(&exitError{code: exitDenied, err: errors.New(plain(f.Text))}, f.Hint)
 		}
 	}
-	return beside, nil
+	return nil
 }
 
 // verifiersIn is what doctor looks at, under the settings that install prints.
@@ -209,14 +218,20 @@ func giveToRoot(name string) error {
 	return os.Chown(name, root, root)
 }
 
+// ownAlone reports whether a file is plain, of the user of this process, and written by nobody else. What others could write is replaced even if
+// it is as it should be: who has it open can write to it whatever becomes of its rights.
+func ownAlone(info fs.FileInfo) bool {
+	return info.Mode().IsRegular() && ownFile(info) == nil && info.Mode().Perm()&0o022 == 0
+}
+
 // putVerifier replaces the verifier, if it is another one. What is not whole yet stands beside the folder, where containerd does not look, unless
 // the folder is a file system of its own.
 func putVerifier(name string, content []byte) (changed bool, err error) {
 	before, err := os.Lstat(name)
-	if err == nil && before.Mode().IsRegular() {
+	if err == nil && ownAlone(before) {
 		var there []byte
 		if there, err = readLimited(name, health.MaxVerifier); err == nil && bytes.Equal(there, content) {
-			return false, errors.Join(giveToRoot(name), os.Chmod(name, 0o755))
+			return false, os.Chmod(name, 0o755)
 		}
 	}
 	folder := filepath.Dir(name)

@@ -133,6 +133,35 @@ func TestT51_InstallReplaces(t *testing.T) {
 	}
 }
 
+// Whoever had the file or the folder before keeps nothing of it: not a file that was opened for writing, whose content is what was to be installed.
+func TestT51_InstallLeavesNobodyAHandle(t *testing.T) {
+	v := newVerifiers(t)
+	must(t, os.MkdirAll(v.folder, 0o755))
+	must(t, firstError(os.WriteFile(v.file, v.content, 0o755), os.Chmod(v.file, 0o777)))
+	held, err := os.OpenFile(v.file, os.O_RDWR, 0)
+	must(t, err)
+	defer held.Close()
+	if r := v.install(); r.code != 0 {
+		t.Errorf("got %d\n%s", r.code, r.stderr)
+	}
+	_, err = held.WriteAt([]byte("#!/bin/sh\nexit 0\n"), 0)
+	must(t, err)
+	v.installed()
+}
+
+// Nothing is given to root, and no mode changed, in a folder where somebody else writes: what is there could be another thing by then.
+func TestT51_InstallTouchesNothingWhereOthersWrite(t *testing.T) {
+	v := newVerifiers(t)
+	must(t, os.MkdirAll(v.folder, 0o700))
+	must(t, firstError(os.Chmod(v.folder, 0o700), os.Chmod(filepath.Dir(v.folder), 0o777)))
+	if r := v.install(); r.code != exitDenied {
+		t.Errorf("got %d\n%s", r.code, r.stderr)
+	}
+	if info, err := os.Stat(v.folder); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("got %v, %v", info.Mode(), err)
+	}
+}
+
 func firstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/assay-dev/assay/enforce/containerd/ask"
 	"github.com/assay-dev/assay/enforce/containerd/health"
+	"github.com/assay-dev/assay/image"
 )
 
 // Defaults of doctor containerd.
@@ -145,7 +146,7 @@ func (a *app) settledContainerd(ctx context.Context, o *containerdDoctor) []heal
 	if unreadable != nil {
 		return append(found, unreadable...)
 	}
-	return append(found, v.Fallback(ctx))
+	return append(append(found, v.Writers(root)...), v.Fallback(ctx))
 }
 
 // dumped returns the effective settings: defaults and all files that are imported, as containerd itself puts them together.
@@ -197,10 +198,19 @@ func (o *containerdDoctor) running(ctx context.Context, node health.Asker) []hea
 	if o.canary == "" {
 		found = append(found, health.Canary(ctx, c, o.address).Finding())
 	} else {
-		found = append(found, health.CanaryOf(ctx, c, o.canary).Finding())
+		found = append(found, health.CanaryOf(ctx, c, long(o.canary)).Finding())
 	}
 	if o.signed != "" {
 		found = append(found, health.Signed(ctx, c, o.signed))
 	}
 	return append(found, c.Present(ctx, node, o.present)...)
+}
+
+// long is a name as containerd has it, or what was given where that is none.
+func long(name string) string {
+	ref, err := image.Parse(name)
+	if err != nil {
+		return name
+	}
+	return ref.String()
 }

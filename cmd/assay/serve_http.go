@@ -214,6 +214,11 @@ func refuse(h http.Handler, w http.ResponseWriter, r *http.Request, status int, 
 	answerError(w, status, text)
 }
 
+// hostRoute is route at a socket that lets in so many requests of each user: those of one take no place of another's.
+func (s *server) hostRoute(pattern string, h http.Handler) http.Handler {
+	return s.tracing.handler(pattern, s.recovering(h, s.counted(hurried(h, bodyTimeout))))
+}
+
 // hurried gives a request's body a time of its own: who sends it drop by drop holds a place for which others are sent away.
 func hurried(h http.Handler, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -251,9 +256,16 @@ func (s *server) bounded(h, inner http.Handler) http.Handler {
 			return
 		}
 		defer s.inFlight.Add(-1)
+		s.counted(inner).ServeHTTP(w, r)
+	})
+}
+
+// counted tells how many requests there are.
+func (s *server) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.metrics.requests.Inc()
 		defer s.metrics.requests.Dec()
-		inner.ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 	})
 }
 

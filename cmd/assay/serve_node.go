@@ -159,7 +159,7 @@ func (a *app) serveNode(ctx context.Context, o *serveNodeOptions) error {
 	if canaries != nil {
 		beside = append(beside, canaries)
 	}
-	decisions := &node.Decisions{Point: s.point, Points: policy.Points(), Via: s.route}
+	decisions := &node.Decisions{Point: s.point, Points: policy.Points(), Via: s.hostRoute}
 	n, err := node.New(node.Config{Routes: routes, Decisions: decisions, Users: o.users, Log: s.log, Refused: s.turnedAway})
 	if err != nil {
 		return usageError("%w", err)
@@ -179,7 +179,7 @@ func (s *server) nodeRoutes(o *serveNodeOptions) (routes []node.Route, beside []
 		return nil, nil, usageError("%w", err)
 	}
 	for pattern, h := range c.Routes() {
-		routes = append(routes, node.Route{Pattern: pattern, Handler: worded(h, s.route(pattern, h))})
+		routes = append(routes, node.Route{Pattern: pattern, Handler: worded(h, s.hostRoute(pattern, h))})
 	}
 	if !o.docker {
 		return routes, nil, nil

@@ -118,7 +118,7 @@ func (c *lastGood) write(all policyCopy, current bool) error {
 	case len(content) > maxPolicyCopy:
 		return fmt.Errorf("%s: the policies of the cluster take %d bytes, which is more than %d", c.file, len(content), maxPolicyCopy)
 	}
-	if sum := sha256.Sum256(content); sum != c.written {
+	if sum := sha256.Sum256(content); sum != c.written || !c.there() {
 		if err := os.MkdirAll(filepath.Dir(c.file), 0o700); err != nil {
 			return err
 		}
@@ -132,6 +132,12 @@ func (c *lastGood) write(all policyCopy, current bool) error {
 	}
 	now := c.now()
 	return os.Chtimes(c.file, now, now)
+}
+
+// there reports whether the file is.
+func (c *lastGood) there() bool {
+	info, err := os.Lstat(c.file)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // recall puts the copy in force until the API server tells. Without one, or with one that cannot be read, nobody can tell what the policies of

@@ -182,6 +182,17 @@ func TestT36_ANodeWithoutACopyCannotTell(t *testing.T) {
 	n.decides("the API server is there", "", engine.Allowed, "")
 }
 
+// T41: a copy that is lost is written again, though nothing of the policies has changed.
+func TestT41_ACopyThatIsLostIsWrittenAgain(t *testing.T) {
+	c := &lastGood{file: filepath.Join(t.TempDir(), "state", "cluster-policies.json"), now: time.Now}
+	for range 2 {
+		must(t, c.write(policyCopy{Form: copyForm}, true))
+		_, _, err := c.read()
+		must(t, err)
+		must(t, os.Remove(c.file))
+	}
+}
+
 // T27: a copy that somebody else could have written, or that was cut off, is none.
 func TestT27_ACopyThatIsNotTheDaemons(t *testing.T) {
 	s := newCluster(t)

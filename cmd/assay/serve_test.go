@@ -648,6 +648,18 @@ func TestT43_ProbesAndWordsWhereThereIsTooMuch(t *testing.T) {
 	}
 }
 
+// What users of a host's socket have asked takes no place of root's there: the socket knows who asks, and counts.
+func TestT43_TheSocketOfAHostBoundsItself(t *testing.T) {
+	s := &server{metrics: newServerMetrics(), log: newTestLog()}
+	h := s.hostRoute("GET /asked", asked{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "this is fine") })})
+	s.inFlight.Store(maxInFlight)
+	w := newRecorder()
+	h.ServeHTTP(w, newGet("/asked"))
+	if got := fmt.Sprint(w.Code, " ", w.Body); got != "200 this is fine" {
+		t.Errorf("got %s", got)
+	}
+}
+
 type asked struct{ http.Handler }
 
 func (asked) Refuse(w http.ResponseWriter, _ *http.Request, status int, text string) {

@@ -99,6 +99,7 @@ func (p *Point) answer(w http.ResponseWriter, r *http.Request, id string) ask.An
 	}
 	req := engine.Request{Image: q.Image()}
 	req.Point = Name
+	w.WriteHeader(ask.Begun) // so that nobody else is asked because the image's registry is slow
 	verdicts := p.config.Point.DecideFor(r.Context(), &enforce.Occasion{RequestID: id, Operation: "pull"}, req)
 	return toAnswer(&q, &verdicts[0])
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -275,6 +276,23 @@ func TestRefuse(t *testing.T) {
 	}))
 	if a := mustAsk(t, socket); a.Allowed || a.Meaning != ask.CouldNotTell || !strings.Contains(a.Reason, "user 1000 may not ask here") {
 		t.Errorf("got %+v", a)
+	}
+}
+
+// Whoever asks hears that the daemon decides before it has decided: the image's registry may be slow.
+func TestT51_ThePointSaysThatItDecides(t *testing.T) {
+	begun := make(chan struct{})
+	p := &enforce.Point{Decider: deciderFunc(func(ctx context.Context, _ engine.Request) engine.Verdict {
+		select {
+		case <-begun:
+			return engine.Verdict{Allowed: true}
+		case <-ctx.Done():
+			return engine.Verdict{}
+		}
+	}), Timeout: 5 * time.Second}
+	ctx := ask.OnBegun(t.Context(), func() { close(begun) })
+	if a, err := ask.Node(ctx, open(t, containerd.Config{Point: p}), question(name)); err != nil || !a.Allowed {
+		t.Errorf("got %+v, %v", a, err)
 	}
 }
 

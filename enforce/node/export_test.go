@@ -1,10 +1,19 @@
 package node
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Faking has a server believe something else of who connects.
 func (c Config) Faking(credentials func(net.Conn) (Peer, error)) Config {
 	c.credentials = credentials
+	return c
+}
+
+// At has a server live at another time.
+func (c Config) At(now func() time.Time) Config {
+	c.now = now
 	return c
 }
 

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/assay-dev/assay/enforce"
 )
@@ -35,11 +36,12 @@ type Config struct {
 	// Users are those beside root and the own user who may use routes that are for Users.
 	Users []uint32
 
-	Log     *slog.Logger        // is told of each request that is refused; nil: nobody is
+	Log     *slog.Logger        // is told of requests that are refused, of those of one user not of all; nil: nobody is
 	Refused func(reason string) // the same, for the count, with one of a few words
 
 	credentials func(net.Conn) (Peer, error)
 	bounds      bounds
+	now         func() time.Time
 }
 
 // Route is something that is served.
@@ -61,6 +63,7 @@ type Server struct {
 	mux         *http.ServeMux
 	connections *places
 	requests    *places
+	quiet       *quiet
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -90,7 +93,11 @@ func New(c Config) (*Server, error) {
 	if c.bounds == (bounds{}) {
 		c.bounds = usual
 	}
+	if c.now == nil {
+		c.now = time.Now
+	}
 	s := &Server{config: c, mux: http.NewServeMux(), connections: newPlaces(c.bounds.connections), requests: newPlaces(c.bounds.requests)}
+	s.quiet = &quiet{now: c.now, of: map[holder]*told{}}
 	if c.Decisions != nil {
 		if c.Decisions.Point == nil {
 			return nil, errors.New("node: nothing to decide with")
@@ -179,11 +186,19 @@ func (s *Server) forbid(h http.Handler, w http.ResponseWriter, r *http.Request) 
 	refuse(h, w, r, http.StatusForbidden, who)
 }
 
-// tell counts and logs a request that is refused.
+// tell counts a request that is refused, and logs it if there was not too much of that.
 func (s *Server) tell(reason string, r *http.Request) {
 	s.config.Refused(reason)
 	peer := PeerOf(r.Context())
-	s.config.Log.Warn("request", "outcome", "refused", "why", reason, "uid", peer.UID, "pid", peer.PID, "known", peer.Known, "path", cut(r.URL.Path))
+	untold, ok := s.quiet.tell(holder{s.class(peer), peer.UID})
+	if !ok {
+		return
+	}
+	attributes := []any{"outcome", "refused", "why", reason, "uid", peer.UID, "pid", peer.PID, "known", peer.Known, "path", cut(r.URL.Path)}
+	if untold > 0 {
+		attributes = append(attributes, "untold", untold)
+	}
+	s.config.Log.Warn("request", attributes...)
 }
 
 // maxLogged is how much of a text of somebody else's is logged, in bytes.

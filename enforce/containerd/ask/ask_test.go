@@ -139,6 +139,19 @@ func TestAnswersThatMustNotBe(t *testing.T) {
 	}
 }
 
+// A user of another user namespace has the number of nobody, and so may whoever runs this process: that is no reason to believe them.
+func TestT42_NobodysListener(t *testing.T) {
+	for _, row := range []struct {
+		uid  uint32
+		own  int
+		want bool
+	}{{0, 0, true}, {0, 1000, true}, {1000, 1000, true}, {1000, 0, false}, {65534, 65534, false}, {1001, 1000, false}, {1<<32 - 1, -1, false}} {
+		if got := ask.Trusted(row.uid, row.own); got != row.want {
+			t.Errorf("user %d for user %d: got %v", row.uid, row.own, got)
+		}
+	}
+}
+
 func TestT47_Line(t *testing.T) {
 	for given, want := range map[string]string{
 		"":                       "assay: no reason was given",

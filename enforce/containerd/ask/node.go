@@ -8,10 +8,26 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"time"
 )
+
+// Begun is the status by which the daemon says, before its answer, that it has begun to decide.
+const Begun = http.StatusProcessing
+
+// OnBegun returns a context with which Node calls fn when the daemon says that it decides: it is there, and what takes its time from then on is
+// the image.
+func OnBegun(ctx context.Context, fn func()) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+		if code == Begun {
+			fn()
+		}
+		return nil
+	}})
+}
 
 // Node asks the daemon that listens at a unix socket. The time that it may take is ctx's.
 //
@@ -109,4 +125,9 @@ func dial(ctx context.Context, socket string) (net.Conn, error) {
 	return conn, nil
 }
 
-func trusted(uid uint32, own int) bool { return uid == 0 || int64(uid) == int64(own) }
+// unnamed is what the kernel calls users of other user namespaces, who can be anybody (overflowuid).
+const unnamed = 65534
+
+func trusted(uid uint32, own int) bool {
+	return uid == 0 || uid != unnamed && int64(uid) == int64(own)
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -54,24 +55,48 @@ func Canary(ctx context.Context, c *Client, address string) Sighting {
 	}
 	defer b.close()
 	err = c.Pull(ctx, b.name)
-	s := judge(b.name, err, b.sight())
+	s := judge(b.name, b.digest, err, b.sight())
 	if s.Outcome == Passed {
 		s.Text += c.discard(ctx, b.name)
 	}
 	return s
 }
 
-// CanaryOf has a containerd pull an image of a registry that nobody vouches for. If it passes and was not there before, it is removed.
+// CanaryOf has a containerd pull an image of a registry that nobody vouches for; its name is the long form that containerd gives to all. If it passes,
+// the names that it got by that are removed: what it was called before is somebody else's.
 func CanaryOf(ctx context.Context, c *Client, image string) Sighting {
-	before, err := c.Has(ctx, image)
+	before, err := c.listed(ctx)
 	if err != nil {
 		return unclear(image, err)
 	}
-	s := judge(image, c.Pull(ctx, image), seen{manifests: true})
-	if s.Outcome == Passed && !before {
-		s.Text += c.discard(ctx, image)
+	s := judge(image, "", c.Pull(ctx, image), seen{manifests: true})
+	if s.Outcome == Passed && !slices.ContainsFunc(before, func(i Image) bool { return i.Name == image }) {
+		s.Text += c.discardNew(ctx, image, before)
 	}
 	return s
+}
+
+// discardNew removes the names that an image has and that were not there before.
+func (c *Client) discardNew(ctx context.Context, image string, before []Image) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
+	defer cancel()
+	after, err := c.listed(ctx)
+	if err != nil {
+		return "; it could not be removed: " + told(err)
+	}
+	at := slices.IndexFunc(after, func(i Image) bool { return i.Name == image })
+	if at < 0 {
+		return "; it could not be removed: there is none of this name"
+	}
+	for _, i := range after {
+		if i.Digest != after[at].Digest || slices.ContainsFunc(before, func(b Image) bool { return b.Name == i.Name }) {
+			continue
+		}
+		if _, err := c.call(ctx, deleteMethod, message{}.with(1, i.Name)); err != nil {
+			return "; it could not be removed: " + told(err)
+		}
+	}
+	return "; it was removed again"
 }
 
 // discard removes a canary that passed, also where the time for it was up.
@@ -94,8 +119,8 @@ func Signed(ctx context.Context, c *Client, image string) Finding {
 	return sayf(about, Unknown, "%s should be pulled, and is not: %s", image, told(err)).hinting("assay verify " + image + " says why, if Assay refused it")
 }
 
-// refusal is how containerd tells that a verifier refused: which, and in which words.
-const refusal = `(?s)image verifier \S+ blocked pull of \S+ with digest \S+ for reason: verifier (.+?) rejected image \(exit code (\d+)\): ?(.*)$`
+// refusal is how containerd tells that a verifier refused: what, which verifier, and in which words.
+const refusal = `(?s)image verifier \S+ blocked pull of (\S+) with digest (\S+) for reason: verifier (.+?) rejected image \(exit code (\d+)\): ?(.*)$`
 
 // deniedCode is the exit code of Assay's verifier where somebody decided; with others nobody could tell.
 const deniedCode = "1"
@@ -103,8 +128,9 @@ const deniedCode = "1"
 // ours begins what Assay's verifier says.
 const ours = "assay: "
 
-// judge says what the end of a pull means.
-func judge(image string, err error, asked seen) Sighting {
+// judge says what the end of a pull means. Of an image whose digest is known, only the refusal of that counts: whoever stands between, as a
+// mirror, can have containerd say what looks like another one.
+func judge(image, digest string, err error, asked seen) Sighting {
 	s := Sighting{Image: image}
 	switch {
 	case err == nil:
@@ -117,6 +143,9 @@ func judge(image string, err error, asked seen) Sighting {
 		return s
 	}
 	m := regexp.MustCompile(refusal).FindStringSubmatch(told(err))
+	if m != nil && digest != "" && (m[1] != image || m[2] != digest) {
+		m = nil
+	}
 	switch {
 	case m == nil && !asked.manifests && !noKubelet(err):
 		s = unclear(image, err)
@@ -124,10 +153,10 @@ func judge(image string, err error, asked seen) Sighting {
 		return s
 	case m == nil:
 		return unclear(image, err)
-	case !strings.HasPrefix(m[3], ours):
-		return Sighting{Outcome: Unclear, Image: image, Text: fmt.Sprintf("refused by %s, and not by Assay: %s", m[1], m[3])}
+	case !strings.HasPrefix(m[5], ours):
+		return Sighting{Outcome: Unclear, Image: image, Text: fmt.Sprintf("refused by %s, and not by Assay: %s", m[3], m[5])}
 	}
-	s = Sighting{Outcome: Refused, Image: image, Text: strings.TrimPrefix(m[3], ours), Untold: m[2] != deniedCode}
+	s = Sighting{Outcome: Refused, Image: image, Text: strings.TrimPrefix(m[5], ours), Untold: m[4] != deniedCode}
 	if s.Untold {
 		s.Hint = "so may all images be; --signed IMAGE says whether one that somebody vouched for passes"
 	}

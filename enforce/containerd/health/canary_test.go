@@ -59,6 +59,9 @@ func TestT51_Canary(t *testing.T) {
 		{"the verifier breaks", &healthtest.Containerd{Verifier: func(name, digest string) string {
 			return "blocking pull of " + name + " with digest " + digest + ": image verifier bindir returned error: failed to call verifier assay: x"
 		}}, health.Unclear, "returned error"},
+		{"something else is refused", &healthtest.Containerd{Verifier: func(name, _ string) string { return healthtest.Refuse("v", "assay: no")(name, "sha256:1") }}, health.Unclear, "blocked pull"},
+		{"another name is refused", &healthtest.Containerd{Verifier: func(_, digest string) string { return healthtest.Refuse("v", "assay: no")("other", digest) }}, health.Unclear, "blocked pull"},
+		{"nobody came, and it says that it was refused", &healthtest.Containerd{Away: errors.New(healthtest.Refuse("v", "assay: no")("a", "b"))}, health.Unclear, "blocked pull"},
 		{"containerd does not come", &healthtest.Containerd{Away: status.Error(codes.Unavailable, "assay: not reached")}, health.Unclear, "not reached"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -121,6 +124,20 @@ func TestT51_CanaryOfARegistry(t *testing.T) {
 		if s.Outcome != health.Passed || slices.Contains(fake.Names(), registry+"/app:1") != before {
 			t.Errorf("there before: %v: got %v: %s, left %q", before, s.Outcome, s.Text, fake.Names())
 		}
+	}
+	// What the image was called before is nobody's to remove.
+	first := &healthtest.Containerd{}
+	if s := health.Signed(context.Background(), open(t, first.Start(t)), registry+"/app:1"); s.State != health.Fine {
+		t.Fatalf("got %+v", s)
+	}
+	digests, err := open(t, first.Start(t)).Images(context.Background())
+	if err != nil || len(digests) != 1 {
+		t.Fatalf("got %+v, %v", digests, err)
+	}
+	shared := &healthtest.Containerd{}
+	shared.Put(healthtest.Image{Name: "registry.example/used:1", Digest: digests[0].Digest})
+	if s := health.CanaryOf(context.Background(), open(t, shared.Start(t)), registry+"/app:1"); s.Outcome != health.Passed || !slices.Equal(shared.Names(), []string{"registry.example/used:1"}) {
+		t.Errorf("got %v: %s, left %q", s.Outcome, s.Text, shared.Names())
 	}
 	fake := &healthtest.Containerd{Verifier: healthtest.Refuse("v", "assay: no")}
 	c := open(t, fake.Start(t))

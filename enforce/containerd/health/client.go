@@ -111,7 +111,6 @@ const (
 	pullMethod     = "/runtime.v1.ImageService/PullImage"
 	removeMethod   = "/runtime.v1.ImageService/RemoveImage"
 	transferMethod = "/containerd.services.transfer.v1.Transfer/Transfer"
-	getMethod      = "/containerd.services.images.v1.Images/Get"
 	deleteMethod   = "/containerd.services.images.v1.Images/Delete"
 )
 
@@ -131,15 +130,6 @@ func spec(image string) message { return message{}.nest(1, message{}.with(1, ima
 
 // anything is a message in one that takes several.
 func anything(name string, m message) message { return message{}.with(1, name).nest(2, m) }
-
-// Has reports whether there is an image of this name, which has a tag or a digest.
-func (c *Client) Has(ctx context.Context, image string) (bool, error) {
-	_, err := c.call(ctx, getMethod, message{}.with(1, image))
-	if status.Code(err) == codes.NotFound {
-		return false, nil
-	}
-	return err == nil, err
-}
 
 // Remove removes an image, with all its names where a kubelet is served.
 func (c *Client) Remove(ctx context.Context, image string) error {

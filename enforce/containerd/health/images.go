@@ -28,6 +28,20 @@ type Image struct {
 // Images returns the images that are there. That one was pulled is what containerd wrote down at the content, and whoever may use its socket can write that as
 // well; and an image that was pulled may have been pulled before anybody asked.
 func (c *Client) Images(ctx context.Context) ([]Image, error) {
+	images, err := c.listed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range images {
+		if images[n].Pulled, err = c.pulled(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	return images, nil
+}
+
+// listed returns the images that are there; of none it is known whether it was pulled.
+func (c *Client) listed(ctx context.Context) ([]Image, error) {
 	answer, err := c.call(ctx, "/containerd.services.images.v1.Images/List", nil)
 	if err != nil {
 		return nil, err
@@ -42,9 +56,6 @@ func (c *Client) Images(ctx context.Context) ([]Image, error) {
 	var images []Image
 	for _, m := range listed {
 		i, err := decodeImage(m)
-		if err == nil {
-			i.Pulled, err = c.pulled(ctx, i)
-		}
 		if err != nil {
 			return nil, err
 		}

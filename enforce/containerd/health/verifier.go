@@ -86,6 +86,45 @@ func (v *Verifier) owned(who uint32) ([]byte, error) {
 	return content, err
 }
 
+// defaultFallback are the paths in the command that decides where nothing is configured.
+var defaultFallback = []string{"/usr/local/bin/assay", "/etc/assay/policies"}
+
+// Writers names what others than root, or who, can write of what the verifier goes by without a daemon: its configuration, and all that the command of the
+// fallback names by its path and that is there. It is for after Read.
+func (v *Verifier) Writers(who uint32) []Finding {
+	const about = "fallback"
+	paths := defaultFallback
+	if command := v.fields["fallback"]; command != nil {
+		paths = nil
+		if err := json.Unmarshal(command, &paths); err != nil {
+			return []Finding{sayf(about, Doubtful, "%s: fallback: %v: every pull fails", v.Config, err)}
+		}
+	}
+	f := Folder{Owner: who}
+	var found []Finding
+	seen := map[string]bool{}
+	for _, path := range append([]string{v.Config}, paths...) {
+		if !filepath.IsAbs(path) {
+			continue
+		}
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			continue // what is not there cannot be used
+		}
+		for _, up := range append(above(real), above(filepath.Dir(path))...) {
+			info, err := os.Stat(up)
+			if err != nil || seen[up] {
+				continue
+			}
+			seen[up] = true
+			if why := f.open(info); why != "" {
+				found = append(found, sayf(about, Wrong, "%s %s: who can write there decides which images run without the node daemon", up, why).hinting("chown root:root and chmod go-w "+up))
+			}
+		}
+	}
+	return found
+}
+
 // Deadline is how long the verifier takes at most.
 func (v *Verifier) Deadline() time.Duration { return v.deadline }
 

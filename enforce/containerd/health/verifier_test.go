@@ -88,3 +88,47 @@ func TestVerifierConfigurations(t *testing.T) {
 		t.Error("a folder can be used")
 	}
 }
+
+// Whoever can write the program, the policies or the folders of the fallback decides what runs as root, and about which images.
+func TestT51_FallbackThatOthersWrite(t *testing.T) {
+	for what, open := range map[string]string{
+		"nothing": "", "the program": "bin/assay", "its folder": "bin", "the policies": "policies", "the folder of the configuration": "etc", "above all": ".",
+	} {
+		t.Run(what, func(t *testing.T) {
+			folder := t.TempDir()
+			in := func(name string) string { return filepath.Join(folder, name) }
+			for _, name := range []string{"bin", "policies", "etc"} {
+				if err := os.Mkdir(in(name), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			config := fmt.Sprintf(`{"fallback":[%q,"verify","--policy",%q,"--registries",%q]}`, in("bin/assay"), in("policies"), in("none/registries.yaml"))
+			for name, text := range map[string]string{"bin/assay": "x", "etc/config.json": config} {
+				if err := os.WriteFile(in(name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if open != "" {
+				if err := os.Chmod(in(open), 0o777); err != nil {
+					t.Fatal(err)
+				}
+			}
+			v := &Verifier{Config: in("etc/config.json")}
+			who := uint32(os.Getuid())
+			if found := v.Read(who); found != nil {
+				t.Fatalf("got %+v", found)
+			}
+			found := v.Writers(who)
+			if (len(found) == 0) != (open == "") {
+				t.Errorf("got %+v", found)
+			}
+			seen := map[string]bool{}
+			for _, f := range found {
+				if f.State != Wrong || seen[f.Text] || !strings.Contains(f.Text, "can be written by others") {
+					t.Errorf("got %+v", f)
+				}
+				seen[f.Text] = true
+			}
+		})
+	}
+}

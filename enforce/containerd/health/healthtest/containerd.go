@@ -127,14 +127,9 @@ func (c *Containerd) answer(ctx context.Context, method string, request []byte) 
 	case "/containerd.services.transfer.v1.Transfer/Transfer":
 		return nil, c.pull(ctx, string(field(field(field(request, 1), 2), 1)))
 	case "/runtime.v1.ImageService/RemoveImage":
-		return nil, c.remove(name)
+		return nil, c.removeAll(name)
 	case "/containerd.services.images.v1.Images/Delete":
 		return nil, c.remove(string(field(request, 1)))
-	case "/containerd.services.images.v1.Images/Get":
-		if !slices.Contains(c.Names(), string(field(request, 1))) {
-			return nil, status.Error(codes.NotFound, "not found")
-		}
-		return nil, nil
 	case "/containerd.services.images.v1.Images/List":
 		return c.list(), nil
 	case "/containerd.services.content.v1.Content/Info":
@@ -215,6 +210,23 @@ func (c *Containerd) remove(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.images = slices.DeleteFunc(c.images, func(i Image) bool { return i.Name == name })
+	return nil
+}
+
+// removeAll removes an image with all its names, as the service for a kubelet does.
+func (c *Containerd) removeAll(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.Keeps != nil {
+		return c.Keeps
+	}
+	digest := ""
+	for _, i := range c.images {
+		if i.Name == name {
+			digest = i.Digest
+		}
+	}
+	c.images = slices.DeleteFunc(c.images, func(i Image) bool { return i.Name == name || digest != "" && i.Digest == digest })
 	return nil
 }
 

@@ -1,0 +1,4 @@
+package ask
+
+// Trusted reports whether a user's word counts for another.
+var Trusted = trusted
