@@ -10,6 +10,9 @@ import (
 	"github.com/assay-dev/assay/image"
 )
 
+// maxFrame is how many values of JSON stand around verdicts, but for a comma at each.
+const maxFrame = 8
+
 // answers is the body that answers: a verdict for each question, in the order of the questions.
 type answers struct {
 	Form     int               `json:"form"`
@@ -78,7 +81,7 @@ func EncodeVerdicts(vs []engine.Verdict) ([]byte, error) {
 // DecodeVerdicts reads what EncodeVerdicts has written: exactly want verdicts. What any of them says is taken whole or not at all.
 func DecodeVerdicts(body []byte, want int) ([]engine.Verdict, error) {
 	var told answers
-	if err := read(body, MaxVerdictsBody, &told); err != nil {
+	if err := read(body, MaxVerdictsBody, want*(MaxValues+1)+maxFrame, &told); err != nil {
 		return nil, err
 	}
 	switch {
@@ -90,7 +93,7 @@ func DecodeVerdicts(body []byte, want int) ([]engine.Verdict, error) {
 	vs := make([]engine.Verdict, want)
 	for i, text := range told.Verdicts {
 		var v verdict
-		if err := read(text, MaxVerdict, &v); err != nil {
+		if err := read(text, MaxVerdict, MaxValues, &v); err != nil {
 			return nil, fmt.Errorf("verdict %d: %w", i, err)
 		}
 		vs[i] = v.verdict()
