@@ -44,6 +44,11 @@ func labelsOf(labels map[string]string) string {
 	return b.String()
 }
 
+// weight is about what a key takes in memory, in bytes.
+func (k key) weight() uint32 {
+	return uint32(len(k.image) + len(k.point) + len(k.namespace) + len(k.labels) + len(k.platform) + len(k.basis))
+}
+
 func (k key) String() string { return fmt.Sprintf("%#v", k) }
 
 // memory keeps verdicts that counted.
@@ -53,20 +58,24 @@ type memory struct {
 }
 
 type answer struct {
-	verdict engine.Verdict // shared: nobody writes to it
-	until   time.Time
-	weight  uint32
+	verdict     engine.Verdict // shared: nobody writes to it
+	from, until time.Time
+	weight      uint32
 }
 
 func newMemory(c *Config) *memory {
 	return &memory{config: c, answers: otter.Must(&otter.Options[key, *answer]{
-		MaximumWeight: uint64(c.Contents), Weigher: func(_ key, a *answer) uint32 { return a.weight }, Executor: func(fn func()) { fn() },
+		MaximumWeight: uint64(c.Contents), Weigher: func(k key, a *answer) uint32 { return k.weight() + a.weight }, Executor: func(fn func()) { fn() },
 	})}
 }
 
 func (m *memory) recall(k key) (engine.Verdict, bool) {
 	a, found := m.answers.GetIfPresent(k)
-	if !found || !m.config.Now().Before(a.until) {
+	if !found {
+		return engine.Verdict{}, false
+	}
+	now := m.config.Now()
+	if now.Before(a.from) || !now.Before(a.until) { // a clock that was set back ends it as well
 		return engine.Verdict{}, false
 	}
 	return a.verdict, true
@@ -80,15 +89,15 @@ func (m *memory) has(k key) bool {
 
 // keep keeps a verdict about ref for as long as it may be reused.
 func (m *memory) keep(k key, ref image.Ref, v *engine.Verdict) {
-	until := m.reusable(ref, v)
-	if !m.config.Now().Before(until) {
+	from, until := m.config.Now(), m.reusable(ref, v)
+	if !from.Before(until) {
 		return
 	}
 	written, err := wire.EncodeVerdicts([]engine.Verdict{*v})
 	if err != nil {
 		return // nobody knows how large it is
 	}
-	m.answers.Set(k, &answer{verdict: *v, until: until, weight: uint32(2*len(written) + overhead)})
+	m.answers.Set(k, &answer{verdict: *v, from: from, until: until, weight: uint32(2*len(written) + overhead)})
 }
 
 // reusable returns until when a verdict is reused: never longer than the engine would reuse what it rests on. Where a part of it could not be told,

@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -315,6 +316,34 @@ func TestT27_KeptAnswersEnd(t *testing.T) {
 	f.clock.advance(engine.DefaultTTL - time.Minute)
 	f.decide(asked)
 	f.clock.advance(time.Minute)
+	f.decide(asked)
+	f.wantAsked(2, 0)
+}
+
+// T43: the labels of a question are anybody's, and as long as they are made: they count in what is kept.
+func TestT43_LongQuestionsAreWeighed(t *testing.T) {
+	f := newFleet(t, simple, simple, func(c *upstream.Config) { c.Contents = 1 << 20 })
+	long := question(f.push("app/a", "1", "a"))
+	for i := range 30 {
+		long.NamespaceLabels = map[string]string{"a": strings.Repeat("x", 100_000) + fmt.Sprint(i)}
+		f.decider.Decide(context.Background(), long)
+	}
+	f.wantAsked(30, 0)
+	for i := range 30 {
+		long.NamespaceLabels = map[string]string{"a": strings.Repeat("x", 100_000) + fmt.Sprint(i)}
+		f.decider.Decide(context.Background(), long)
+	}
+	if len(f.asked) < 20 {
+		t.Errorf("%d questions of 100 KB are kept in 1 MiB", 30-len(f.asked))
+	}
+}
+
+// T27: a clock that is set back makes nothing last longer.
+func TestT27_AClockThatIsSetBack(t *testing.T) {
+	f := newFleet(t, simple, simple)
+	asked := f.push("app/a", "1", "a")
+	f.decide(asked)
+	f.clock.advance(-time.Hour)
 	f.decide(asked)
 	f.wantAsked(2, 0)
 }
