@@ -78,6 +78,22 @@ func EncodeVerdicts(vs []engine.Verdict) ([]byte, error) {
 	return written(body, MaxVerdictsBody)
 }
 
+// EncodeEach writes verdicts for whoever asked. One that cannot be written, because it contradicts itself or is too long, becomes a bug that says so
+// and allows nothing; the others stay. It writes to vs.
+func EncodeEach(vs []engine.Verdict) ([]byte, error) {
+	body, err := EncodeVerdicts(vs)
+	if err == nil {
+		return body, nil
+	}
+	for i := range vs {
+		if _, err := EncodeVerdicts(vs[i : i+1]); err != nil {
+			reason := fmt.Sprintf("%s: a verdict that cannot be told: %v: %.500s", vs[i].Image, err, vs[i].Reason)
+			vs[i] = engine.Verdict{Image: vs[i].Image, Decision: engine.Decision{Outcome: engine.Bug, Reason: reason}}
+		}
+	}
+	return EncodeVerdicts(vs)
+}
+
 // DecodeVerdicts reads what EncodeVerdicts has written: exactly want verdicts. What any of them says is taken whole or not at all.
 func DecodeVerdicts(body []byte, want int) ([]engine.Verdict, error) {
 	var told answers
