@@ -50,6 +50,7 @@ type authority struct {
 	servers      []string         // that are asked beside the registry of an image
 	aging        trust.Aging      // nil: nothing of it is fetched
 	lapsing      trust.Lapsing    // nil: it can be used at any age
+	unshared     bool             // its proofs are of this process alone
 }
 
 func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *authority {
@@ -64,6 +65,9 @@ func newAuthority(p *planned, a *policy.Authority, made trust.Authority) *author
 	}
 	one.aging, _ = made.(trust.Aging)
 	one.lapsing, _ = made.(trust.Lapsing)
+	if u, ok := made.(trust.Unshared); ok {
+		one.unshared = u.Unshared()
+	}
 	return one
 }
 

@@ -46,10 +46,10 @@ type SharedAnswer struct {
 const maxSharedSkew = 30 * time.Second
 
 // shares reports whether what an authority answers can be of use to others, and theirs to it. Questions with logins are not shared: what
-// opens for one asker is no answer to another. Nor is what raises floors, since each process must see for itself what is newest; nor
-// what could not be decided here, because the trust material is too old or soon will be.
+// opens for one asker is no answer to another. Nor is what raises floors or rests on what revocation servers said, since each process must
+// see for itself what is newest; nor what could not be decided here, because the trust material is too old or soon will be.
 func (e *Engine) shares(a *authority, key answerKey) bool {
-	if e.config.Shared == nil || key.logins != "" || a.rememberer != nil {
+	if e.config.Shared == nil || key.logins != "" || a.rememberer != nil || a.unshared {
 		return false
 	}
 	return a.lapsing == nil || !a.lapsing.Lapsed(e.config.Now().Add(e.config.TTL))

@@ -200,6 +200,8 @@ func TestT27_WhatIsNotShared(t *testing.T) {
 	}{
 		"one that shares": {sharing{}, 1},
 		"floors":          {remembering{}, 0},
+		"learned alone":   {learning{true}, 0},
+		"not learned":     {learning{false}, 1},
 		"old material":    {lapsing{ending: ending{ends: time.Now().Add(time.Hour), version: new(atomic.Int64)}, until: time.Now().Add(time.Minute)}, 0},
 		"fresh material":  {lapsing{ending: ending{ends: time.Now().Add(time.Hour), version: new(atomic.Int64)}, until: time.Now().Add(time.Hour)}, 1},
 	} {
@@ -266,6 +268,25 @@ func (remembering) New(s trust.Section) (trust.Authority, error) {
 }
 
 func (*floors) Remember(context.Context, image.Ref, trust.Evidence, time.Time) error { return nil }
+
+// learning is the same with knowledge of the process's own, or without.
+type learning struct{ own bool }
+
+type learned struct {
+	actor
+	own bool
+}
+
+func (learning) Name() string { return scripted{}.Name() }
+func (learning) Options() any { return scripted{}.Options() }
+func (f learning) New(s trust.Section) (trust.Authority, error) {
+	a := &learned{own: f.own}
+	err := s.Decode(&a.script)
+	a.Signers = []string{"a"}
+	return a, err
+}
+
+func (a *learned) Unshared() bool { return a.own }
 
 // partial finds a proof, and then cannot say whether there are more.
 type partial struct{ scripted }

@@ -131,6 +131,13 @@ type Lapsing interface {
 	Lapsed(now time.Time) bool
 }
 
+// Unshared is implemented by authorities whose proofs can rest on what this process alone has learned beside the evidence, such as what
+// revocation servers told it: one process may know of a revocation that another one has not heard of yet.
+type Unshared interface {
+	// Unshared reports whether proofs of other processes say nothing here, and those of this one nothing there.
+	Unshared() bool
+}
+
 // Resolver is implemented by authorities whose trust data, not the registry, name the digest of a tag. Such an authority is asked with
 // the tag beside the digest, where the question has one: Find, Check and Remember get both, and the tag must then stand for the digest.
 type Resolver interface {

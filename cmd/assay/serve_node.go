@@ -97,6 +97,7 @@ func (a *app) serveNodeCommand() *cobra.Command {
 	o.metricsFlag(f)
 	f.DurationVar(&o.timeout, "timeout", defaultDockerTimeout, "how long one request with all its images may take")
 	o.upstream.flags(f)
+	o.shared = sharedFlags(cmd)
 	o.trace.flags(f)
 	o.registries = a.registryFlags(cmd)
 	o.registries.guarded = true

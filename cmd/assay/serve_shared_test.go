@@ -68,7 +68,7 @@ func TestT27_SharedCacheFlags(t *testing.T) {
 			}
 		})
 	}
-	for point, has := range map[string]bool{"api": true, "kubernetes": true, "docker": false} {
+	for point, has := range map[string]bool{"api": true, "kubernetes": true, "node": true, "docker": false} {
 		if r := runAssay(t, "", "serve", point, "--help"); strings.Contains(r.stdout, "--shared-cache-key") != has {
 			t.Errorf("serve %s: flags of a shared cache: %v, want %v", point, !has, has)
 		}

@@ -118,3 +118,21 @@ func TestT46_UpstreamsAreKnown(t *testing.T) {
 		t.Error("it was asked")
 	}
 }
+
+// Nodes that decide by the policies of their cluster have an upstream that does so too, and count what it says.
+func TestUpstreamOfACluster(t *testing.T) {
+	s := newCluster(t)
+	putPolicy(s, "shop", denyShop)
+	f := newFleet(t, 0)
+	f.upstream = serve(t, "--policy-resources", "--kubeconfig", s.Kubeconfig(), "--own-namespace", "assay", "--state-dir", t.TempDir(),
+		"--tls-cert", f.in("tls.crt"), "--tls-key", f.in("tls.key"), "--client-ca", f.in("clients.pem"))
+	f.upstream.until("the upstream knows the policies", func() bool { status, _, _ := f.upstream.ask("/readyz", ""); return status == http.StatusOK })
+	o := f.flags(t, "node")
+	p := serveNode(t, "--policy-resources", "--kubeconfig", s.Kubeconfig(), "--own-namespace", "assay", "--listen-metrics", "127.0.0.1:0",
+		"--upstream", o.url, "--upstream-ca", o.ca, "--upstream-cert", o.cert, "--upstream-key", o.key)
+	p.until("the node knows the policies", func() bool { status, _ := p.looks("/readyz"); return status == http.StatusOK })
+	if v := p.decides("containerd", shopImage); v.Allowed || v.Outcome != engine.Denied || !strings.Contains(v.Reason, "closed") {
+		t.Errorf("got %+v", v)
+	}
+	p.wantUpstream("counted", "1")
+}

@@ -44,9 +44,9 @@ func labelsOf(labels map[string]string) string {
 	return b.String()
 }
 
-// weight is about what a key takes in memory, in bytes.
+// weight counts what whoever asks can make long.
 func (k key) weight() uint32 {
-	return uint32(len(k.image) + len(k.point) + len(k.namespace) + len(k.labels) + len(k.platform) + len(k.basis))
+	return uint32(len(k.image) + len(k.namespace) + len(k.labels) + len(k.platform))
 }
 
 func (k key) String() string { return fmt.Sprintf("%#v", k) }
@@ -65,7 +65,7 @@ type answer struct {
 
 func newMemory(c *Config) *memory {
 	return &memory{config: c, answers: otter.Must(&otter.Options[key, *answer]{
-		MaximumWeight: uint64(c.Contents), Weigher: func(k key, a *answer) uint32 { return k.weight() + a.weight }, Executor: func(fn func()) { fn() },
+		MaximumWeight: uint64(c.Contents), Weigher: func(k key, a *answer) uint32 { return a.weight + k.weight() }, Executor: func(fn func()) { fn() },
 	})}
 }
 

@@ -2,9 +2,11 @@ package upstream_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/assay-dev/assay/engine"
 	"github.com/assay-dev/assay/engine/upstream"
+	"github.com/assay-dev/assay/engine/wire"
 	"github.com/assay-dev/assay/image"
 	"github.com/assay-dev/assay/trust"
 )
@@ -320,24 +323,6 @@ func TestT27_KeptAnswersEnd(t *testing.T) {
 	f.wantAsked(2, 0)
 }
 
-// T43: the labels of a question are anybody's, and as long as they are made: they count in what is kept.
-func TestT43_LongQuestionsAreWeighed(t *testing.T) {
-	f := newFleet(t, simple, simple, func(c *upstream.Config) { c.Contents = 1 << 20 })
-	long := question(f.push("app/a", "1", "a"))
-	for i := range 30 {
-		long.NamespaceLabels = map[string]string{"a": strings.Repeat("x", 100_000) + fmt.Sprint(i)}
-		f.decider.Decide(context.Background(), long)
-	}
-	f.wantAsked(30, 0)
-	for i := range 30 {
-		long.NamespaceLabels = map[string]string{"a": strings.Repeat("x", 100_000) + fmt.Sprint(i)}
-		f.decider.Decide(context.Background(), long)
-	}
-	if len(f.asked) < 20 {
-		t.Errorf("%d questions of 100 KB are kept in 1 MiB", 30-len(f.asked))
-	}
-}
-
 // T27: a clock that is set back makes nothing last longer.
 func TestT27_AClockThatIsSetBack(t *testing.T) {
 	f := newFleet(t, simple, simple)
@@ -459,6 +444,28 @@ func TestT27_KeysDiffer(t *testing.T) {
 	f.wantAsked(len(changes), 0)
 }
 
+// T47: what is kept is bounded by its size, and long questions count as well as long answers.
+func TestT47_MemoryIsBounded(t *testing.T) {
+	f := newFleet(t, simple, simple, func(c *upstream.Config) { c.Contents = 64 << 10 })
+	asked := f.push("app/a", "1", "a")
+	req := question(asked)
+	req.HasNamespace, req.Namespace = true, "n"
+	for i := range 20 {
+		req.NamespaceLabels = map[string]string{"long": strings.Repeat("x", 10<<10), "n": strconv.Itoa(i)}
+		f.decider.Decide(context.Background(), req)
+	}
+	remembered := 0
+	for i := range 20 {
+		req.NamespaceLabels = map[string]string{"long": strings.Repeat("x", 10<<10), "n": strconv.Itoa(i)}
+		if f.decider.Decide(context.Background(), req).Cached {
+			remembered++
+		}
+	}
+	if remembered > 6 {
+		t.Errorf("%d questions of 10 KiB are kept in 64 KiB", remembered)
+	}
+}
+
 // The round trip of a question that the upstream has an answer for.
 func BenchmarkWarm(b *testing.B) {
 	f := newFleet(b, simple, simple, func(c *upstream.Config) { c.TTL = time.Nanosecond })
@@ -470,6 +477,40 @@ func BenchmarkWarm(b *testing.B) {
 		if v := f.decide(asked); !v.Allowed || v.Cached {
 			b.Fatal(v.String())
 		}
+	}
+}
+
+// The same over HTTP/2 and TLS with certificates on both sides.
+func BenchmarkWarmTLS(b *testing.B) {
+	f := newFleet(b, simple, simple)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(f.serve))
+	server.EnableHTTP2, server.TLS = true, &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.StartTLS()
+	b.Cleanup(server.Close)
+	transport := server.Client().Transport.(*http.Transport)
+	transport.TLSClientConfig.Certificates = server.TLS.Certificates
+	asking := &wire.Client{HTTP: server.Client(), URL: server.URL}
+	d := upstream.New(upstream.Config{
+		Ask: func(ctx context.Context, req engine.Request) (engine.Verdict, error) {
+			vs, err := asking.Ask(ctx, req)
+			if err != nil {
+				return engine.Verdict{}, err
+			}
+			return vs[0], nil
+		},
+		Alone: f.own.engine, Basis: f.own.engine.Basis, Now: f.clock.now, TTL: time.Nanosecond,
+	})
+	asked := question(f.push("app/a", "1", "a"))
+	d.Decide(context.Background(), asked)
+	b.ReportAllocs()
+	for b.Loop() {
+		f.clock.advance(1)
+		if v := d.Decide(context.Background(), asked); !v.Allowed || v.Cached {
+			b.Fatal(v.String())
+		}
+	}
+	if got := f.own.asked.Load(); got != 0 {
+		b.Fatalf("decided alone %d times", got)
 	}
 }
 

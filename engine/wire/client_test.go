@@ -65,11 +65,13 @@ func TestClientRefuses(t *testing.T) {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"status":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = io.WriteString(w, refusal) }, `status 401: "who\x1b asks?"`},
-		"no JSON":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); _, _ = io.WriteString(w, "<html>") }, "status 502"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect) }, "status 307"},
-		"form":     {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"form":2,"verdicts":[{}]}`) }, "form 2"},
-		"nothing":  {func(http.ResponseWriter, *http.Request) {}, "EOF"},
+		"status":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = io.WriteString(w, refusal) }, `status 401: "who\x1b asks?"`},
+		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); _, _ = io.WriteString(w, "<html>") }, "status 502"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, "status 307"},
+		"form":    {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"form":2,"verdicts":[{}]}`) }, "form 2"},
+		"nothing": {func(http.ResponseWriter, *http.Request) {}, "EOF"},
 		"endless": {func(w http.ResponseWriter, _ *http.Request) {
 			for piece := strings.Repeat(" ", 1<<16); ; {
 				if _, err := io.WriteString(w, piece); err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/assay-dev/assay/image"
 )
 
-// maxFrame is how many values of JSON stand around verdicts, but for a comma at each.
-const maxFrame = 8
+// frame is how many values of JSON stand around verdicts, but for a comma at each.
+const frame = 8
 
 // answers is the body that answers: a verdict for each question, in the order of the questions.
 type answers struct {
@@ -97,7 +97,7 @@ func EncodeEach(vs []engine.Verdict) ([]byte, error) {
 // DecodeVerdicts reads what EncodeVerdicts has written: exactly want verdicts. What any of them says is taken whole or not at all.
 func DecodeVerdicts(body []byte, want int) ([]engine.Verdict, error) {
 	var told answers
-	if err := read(body, MaxVerdictsBody, want*(MaxValues+1)+maxFrame, &told); err != nil {
+	if err := read(body, MaxVerdictsBody, want*(MaxValues+1)+frame, &told); err != nil {
 		return nil, err
 	}
 	switch {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/assay-dev/assay/trust"
 	"github.com/assay-dev/assay/trust/trusttest"
 )
 
@@ -52,6 +53,20 @@ func TestSectionsThatAreRefused(t *testing.T) {
 		a, err := New(Config{}).New(trusttest.Section{Options: options(root, c.edit)})
 		if err == nil || a != nil || !strings.Contains(err.Error(), "section."+strings.TrimPrefix(c.want, "section.")) && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// T27: one process may have heard of a revocation that another one has not heard of yet, so that proofs are not shared, unless nobody asks.
+func TestT27_RevocationIsNotShared(t *testing.T) {
+	root := issue(t, nil)
+	for word, shared := range map[string]bool{"": false, "enforce": false, "insecureLog": false, "insecureSkip": true} {
+		a, err := New(Config{}).New(trusttest.Section{Options: options(root, func(o *Options) { o.Revocation = word })})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := !a.(trust.Unshared).Unshared(); got != shared {
+			t.Errorf("revocation %q: shared %v, want %v", word, got, shared)
 		}
 	}
 }

@@ -78,4 +78,9 @@ type authority struct {
 var (
 	_ trust.Authority = (*authority)(nil)
 	_ trust.Searcher  = (*authority)(nil)
+	_ trust.Unshared  = (*authority)(nil)
 )
+
+// Unshared implements trust.Unshared: what revocation servers said is kept by each process, and one may have heard of a revocation before
+// another one does.
+func (a *authority) Unshared() bool { return a.revocation != insecureSkip }
