@@ -81,12 +81,6 @@ func (m *memory) recall(k key) (engine.Verdict, bool) {
 	return a.verdict, true
 }
 
-// has reports whether an answer is kept that holds: of all who waited for one, one keeps it.
-func (m *memory) has(k key) bool {
-	_, found := m.recall(k)
-	return found
-}
-
 // keep keeps a verdict about ref for as long as it may be reused.
 func (m *memory) keep(k key, ref image.Ref, v *engine.Verdict) {
 	from, until := m.config.Now(), m.reusable(ref, v)
