@@ -11,10 +11,11 @@ import (
 	"github.com/assay-dev/assay/trust"
 )
 
-// recall returns what an authority said before to the same logins, if it still holds.
+// recall returns what an authority said before to the same logins, if it still holds. What another process saw has times that a clock that is
+// set back would come to much later: what is of the future does not hold.
 func (e *Engine) recall(a *authority, ref image.Ref, logins trust.Logins, every bool, now time.Time) (*finding, bool) {
 	cached, found := e.answers.GetIfPresent(a.asked(ref, logins, every))
-	if !found || !now.Before(cached.until) {
+	if !found || !now.Before(cached.until) || cached.checked.After(now.Add(maxSharedSkew)) {
 		return nil, false
 	}
 	return cached, true

@@ -390,6 +390,21 @@ func TestT27_WhatIsRecalledDoesNotLastLonger(t *testing.T) {
 	}
 }
 
+// T27: a clock that is set back does not make last longer what came with times of another clock.
+func TestT27_WhatWasRecalledEndsWhenTheClockIsSetBack(t *testing.T) {
+	w := newWorld(t)
+	n := &noticeboard{}
+	w.replica(simple, n)
+	ref := w.image("app/api", "1", "a")
+	w.sign(w.right, ref)
+	w.want(ref.String(), engine.Allowed)
+	w.replica(simple, n)
+	w.want(ref.String(), engine.Allowed)
+	w.clock.advance(-time.Hour)
+	w.server.SetFault(func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/manifests/") }, registrytest.Status(404, nil, "gone"))
+	w.want(ref.String(), engine.Denied)
+}
+
 // What this process knows to be a "no" does not become a "yes" again by what another one saw before.
 func TestT27_ALaterNoIsNotTakenBack(t *testing.T) {
 	w := newWorld(t)

@@ -23,7 +23,7 @@ func (p *Point) decisions(q *request) answer {
 		return answer{failure: f}
 	}
 	verdicts := p.config.Point.DecideFor(q.Context(), q.occasion(), asked...)
-	body, err := wire.EncodeVerdicts(verdicts)
+	body, err := wire.EncodeEach(verdicts)
 	if err != nil {
 		p.config.Refused(Broken)
 		p.config.Log.Error("bug", "requestId", q.id, "error", enforce.Plain(err.Error()))

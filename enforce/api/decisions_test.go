@@ -129,13 +129,42 @@ func TestDecisionsRefuse(t *testing.T) {
 		t.Errorf("decided about %v", d.asked)
 	}
 	thousand := `{"form":1,"questions":[` + strings.Repeat(`{"image":"a","point":"api"},`, 999) + `{"image":"a","point":"api"}]}`
-	for _, want := range []int{500, 429} { // 500: the sample is an authority that vouches without a proof, which no engine says
+	for _, want := range []int{200, 429} {
 		if r := mustPost(t, open.URL+wire.Path, thousand); r.status != want {
 			t.Errorf("got %d, want %d: %.300s", r.status, want, r.body)
 		}
 	}
 	if r := mustPost(t, open.URL+wire.Path, good, "Origin", "http://evil.example"); r.status != 401 {
 		t.Errorf("a page in a browser: got %d", r.status)
+	}
+}
+
+// chosen answers with a verdict for each image.
+type chosen map[string]engine.Verdict
+
+func (c chosen) Decide(_ context.Context, req engine.Request) engine.Verdict {
+	v := c[req.Image]
+	v.Image = req.Image
+	return v
+}
+
+// T46: a verdict that cannot be told is a bug of that image alone. A whole answer that fails would have clients take the server for being away.
+func TestT46_OneVerdictThatCannotBeTold(t *testing.T) {
+	const good, bad, long = "registry.example/app:1", "registry.example/bad:1", "registry.example/long:1"
+	endless := full(t)
+	endless.Warnings = []string{strings.Repeat("w", wire.MaxVerdict)}
+	s := server(t, api.Config{Point: &enforce.Point{Decider: chosen{good: full(t), bad: sample(t), long: endless}}}) // sample: somebody vouches without a proof
+	c := &wire.Client{HTTP: s.Client(), URL: s.URL}
+	whole := question(good)
+	whole.Content = true
+	vs, err := c.Ask(t.Context(), question(bad), whole, question(long))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []engine.Outcome{engine.Bug, engine.Allowed, engine.Bug} {
+		if vs[i].Outcome != want || vs[i].Allowed != (want == engine.Allowed) {
+			t.Errorf("%s: got %s", vs[i].Image, vs[i].String())
+		}
 	}
 }
 

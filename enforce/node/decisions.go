@@ -77,7 +77,7 @@ func (d *decisions) answer(w http.ResponseWriter, r *http.Request) ([]byte, *fai
 	id := enforce.RequestID(r.Header.Get("X-Request-ID"))
 	w.Header().Set("X-Request-ID", id)
 	verdicts := d.Point.DecideFor(r.Context(), &enforce.Occasion{RequestID: id, User: peer.String()}, asked...)
-	body, err := encoded(verdicts)
+	body, err := wire.EncodeEach(verdicts)
 	if err != nil {
 		return nil, &failure{http.StatusInternalServerError, Broken, "bug: " + err.Error()}
 	}
@@ -108,20 +108,4 @@ func (d *decisions) mayAsk(p Peer, asked []engine.Request) *failure {
 		}
 	}
 	return nil
-}
-
-// encoded writes verdicts. One that cannot be written, because it contradicts itself or is too long, becomes one that says so and allows
-// nothing; the others stay.
-func encoded(verdicts []engine.Verdict) ([]byte, error) {
-	body, err := wire.EncodeVerdicts(verdicts)
-	if err == nil {
-		return body, nil
-	}
-	for i := range verdicts {
-		if _, err := wire.EncodeVerdicts(verdicts[i : i+1]); err != nil {
-			reason := fmt.Sprintf("%s: a verdict that cannot be told: %v: %.500s", verdicts[i].Image, err, verdicts[i].Reason)
-			verdicts[i] = engine.Verdict{Image: verdicts[i].Image, Decision: engine.Decision{Outcome: engine.Bug, Reason: reason}}
-		}
-	}
-	return wire.EncodeVerdicts(verdicts)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -351,5 +352,18 @@ func (c *conn) begin(s *Settings, database string) error {
 	if err != nil {
 		return err
 	}
+	if said := replies[0].err; said != nil && s.Password != "" {
+		return fmt.Errorf("the cache refuses the user and the password: %s", kindOf(said))
+	}
 	return complaints(replies)
+}
+
+// kindOf is the word by which a complaint begins, if it is a known one. The rest can be what the cache was told, password included.
+func kindOf(said error) string {
+	for _, kind := range []string{"WRONGPASS", "NOAUTH", "NOPERM", "LOADING", "MASTERDOWN", "BUSY", "DENIED"} {
+		if strings.HasPrefix(said.Error(), complaint(kind+" ").Error()) {
+			return kind
+		}
+	}
+	return "ERR"
 }

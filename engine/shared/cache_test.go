@@ -388,6 +388,34 @@ func TestT27_Passwords(t *testing.T) {
 	}
 }
 
+// T27: servers that know no AUTH, or have it under another name, repeat in their complaint what they were told, which must not stand in a log.
+func TestT27_PasswordsThatAreRepeated(t *testing.T) {
+	for name, complaint := range map[string]string{
+		"whole": "-ERR unknown command 'AUTH', with args beginning with: 'assay' 'hunter2, with \"signs\"' \r\n",
+		"cut":   "-ERR unknown command `AUTH`, with args beginning with: `assay`, `hunter2, wi\r\n",
+		"alone": "-hunter2\r\n",
+	} {
+		s := sharedtest.New(t, "", nil)
+		s.SetFault(func(c net.Conn, command []string) bool {
+			if command[0] != "AUTH" {
+				return false
+			}
+			_, _ = io.WriteString(c, complaint)
+			return true
+		})
+		r := open(t, s.URL(), Settings{Keys: keysOf(t, 1), User: "assay", Password: `hunter2, with "signs"`})
+		for range maxFailures {
+			r.Recall(t.Context(), question)
+		}
+		if away, _ := r.Away(); !away || strings.Contains(r.logged(), "hunter") {
+			t.Errorf("%s: away %v: %s", name, away, r.logged())
+		}
+		if name == "whole" && !strings.Contains(r.logged(), "refuses the user and the password: ERR") {
+			t.Errorf("nobody is told why: %s", r.logged())
+		}
+	}
+}
+
 // certificate makes a certificate for a host, by itself.
 func certificate(t testing.TB, host string) tls.Certificate {
 	t.Helper()

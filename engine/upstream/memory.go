@@ -58,9 +58,9 @@ type memory struct {
 }
 
 type answer struct {
-	verdict engine.Verdict // shared: nobody writes to it
-	until   time.Time
-	weight  uint32
+	verdict     engine.Verdict // shared: nobody writes to it
+	from, until time.Time
+	weight      uint32
 }
 
 func newMemory(c *Config) *memory {
@@ -71,29 +71,27 @@ func newMemory(c *Config) *memory {
 
 func (m *memory) recall(k key) (engine.Verdict, bool) {
 	a, found := m.answers.GetIfPresent(k)
-	if !found || !m.config.Now().Before(a.until) {
+	if !found {
+		return engine.Verdict{}, false
+	}
+	now := m.config.Now()
+	if now.Before(a.from) || !now.Before(a.until) { // a clock that was set back ends it as well
 		return engine.Verdict{}, false
 	}
 	return a.verdict, true
 }
 
-// has reports whether an answer is kept that holds: of all who waited for one, one keeps it.
-func (m *memory) has(k key) bool {
-	_, found := m.recall(k)
-	return found
-}
-
 // keep keeps a verdict about ref for as long as it may be reused.
 func (m *memory) keep(k key, ref image.Ref, v *engine.Verdict) {
-	until := m.reusable(ref, v)
-	if !m.config.Now().Before(until) {
+	from, until := m.config.Now(), m.reusable(ref, v)
+	if !from.Before(until) {
 		return
 	}
 	written, err := wire.EncodeVerdicts([]engine.Verdict{*v})
 	if err != nil {
 		return // nobody knows how large it is
 	}
-	m.answers.Set(k, &answer{verdict: *v, until: until, weight: uint32(2*len(written) + overhead)})
+	m.answers.Set(k, &answer{verdict: *v, from: from, until: until, weight: uint32(2*len(written) + overhead)})
 }
 
 // reusable returns until when a verdict is reused: never longer than the engine would reuse what it rests on. Where a part of it could not be told,

@@ -141,16 +141,13 @@ func (d *Decider) borrow(ctx context.Context, req engine.Request) (engine.Verdic
 	if err != nil {
 		return engine.Verdict{}, Unusable
 	}
-	v, err := d.ask(ctx, key, req)
+	v, err := d.ask(ctx, key, ref, req)
 	if err != nil {
 		return engine.Verdict{}, resultOf(err)
 	}
 	// Only now: what is in force can have changed meanwhile.
 	if result := d.judge(req, &v); result != Counted {
 		return engine.Verdict{}, result
-	}
-	if key.basis = v.Basis; !d.memory.has(key) {
-		d.memory.keep(key, ref, &v)
 	}
 	return v, Counted
 }
@@ -177,7 +174,7 @@ var (
 )
 
 // ask asks the other one, once for all who ask the same at the same time.
-func (d *Decider) ask(ctx context.Context, key key, req engine.Request) (engine.Verdict, error) {
+func (d *Decider) ask(ctx context.Context, key key, ref image.Ref, req engine.Request) (engine.Verdict, error) {
 	limit := d.config.Timeout + maxLate // by then Ask has given up
 	if end, has := ctx.Deadline(); has {
 		limit = min(limit, time.Until(end)/2) // the rest is for deciding alone
@@ -191,7 +188,11 @@ func (d *Decider) ask(ctx context.Context, key key, req engine.Request) (engine.
 		// Whoever asked first may leave: the others wait for the answer as well.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.config.Timeout)
 		defer cancel()
-		return d.send(ctx, req)
+		v, err := d.send(ctx, req)
+		if err == nil { // before the flight ends: who comes a moment later does not ask again
+			d.note(key, ref, req, &v)
+		}
+		return v, err
 	})
 	select {
 	case a := <-answer:
@@ -201,6 +202,15 @@ func (d *Decider) ask(ctx context.Context, key key, req engine.Request) (engine.
 		return a.Val.(engine.Verdict), nil
 	case <-ctx.Done():
 		return engine.Verdict{}, context.Cause(ctx)
+	}
+}
+
+// note keeps a verdict that counts. A panic, on a goroutine of nobody's, would end the process: whoever asked meets it again.
+func (d *Decider) note(key key, ref image.Ref, req engine.Request, v *engine.Verdict) {
+	defer func() { _ = recover() }()
+	if d.judge(req, v) == Counted {
+		key.basis = v.Basis
+		d.memory.keep(key, ref, v)
 	}
 }
 

@@ -323,6 +323,16 @@ func TestT27_KeptAnswersEnd(t *testing.T) {
 	f.wantAsked(2, 0)
 }
 
+// T27: a clock that is set back makes nothing last longer.
+func TestT27_AClockThatIsSetBack(t *testing.T) {
+	f := newFleet(t, simple, simple)
+	asked := f.push("app/a", "1", "a")
+	f.decide(asked)
+	f.clock.advance(-time.Hour)
+	f.decide(asked)
+	f.wantAsked(2, 0)
+}
+
 // An upstream that does not answer costs its timeout a few times, and then nothing until it is tried again.
 func TestAnUpstreamThatHangs(t *testing.T) {
 	f := newFleet(t, simple, simple, func(c *upstream.Config) { c.Timeout = 50 * time.Millisecond })

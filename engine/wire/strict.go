@@ -30,10 +30,16 @@ func written(value any, limit int) ([]byte, error) {
 	return text, nil
 }
 
-// read fills into with a JSON value that knows no other fields.
-func read(text []byte, limit int, into any) error {
-	if len(text) > limit {
+// read fills into with a JSON value that knows no other fields. In memory a value takes some hundred times the two bytes that it can be written
+// in, so that there are at most so many.
+func read(text []byte, limit, values int, into any) error {
+	switch {
+	case len(text) > limit:
 		return fmt.Errorf("%d bytes; at most %d are read", len(text), limit)
+	case !utf8.Valid(text):
+		return errOther
+	case valuesIn(text) > values:
+		return fmt.Errorf("more than %d values", values)
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -44,6 +50,22 @@ func read(text []byte, limit int, into any) error {
 		return errOther
 	}
 	return nil
+}
+
+// valuesIn counts the values of a JSON text, and some of them twice. Of what is no JSON it counts something.
+func valuesIn(text []byte) (count int) {
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == '[' || c == '{'):
+			count++
+		}
+	}
+	return count
 }
 
 // same is an error unless two texts say the same, token by token. Spaces and escapes are nobody's business.

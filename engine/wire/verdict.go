@@ -10,6 +10,9 @@ import (
 	"github.com/assay-dev/assay/image"
 )
 
+// frame is how many values of JSON stand around verdicts, but for a comma at each.
+const frame = 8
+
 // answers is the body that answers: a verdict for each question, in the order of the questions.
 type answers struct {
 	Form     int               `json:"form"`
@@ -75,10 +78,26 @@ func EncodeVerdicts(vs []engine.Verdict) ([]byte, error) {
 	return written(body, MaxVerdictsBody)
 }
 
+// EncodeEach writes verdicts for whoever asked. One that cannot be written, because it contradicts itself or is too long, becomes a bug that says so
+// and allows nothing; the others stay. It writes to vs.
+func EncodeEach(vs []engine.Verdict) ([]byte, error) {
+	body, err := EncodeVerdicts(vs)
+	if err == nil {
+		return body, nil
+	}
+	for i := range vs {
+		if _, err := EncodeVerdicts(vs[i : i+1]); err != nil {
+			reason := fmt.Sprintf("%s: a verdict that cannot be told: %v: %.500s", vs[i].Image, err, vs[i].Reason)
+			vs[i] = engine.Verdict{Image: vs[i].Image, Decision: engine.Decision{Outcome: engine.Bug, Reason: reason}}
+		}
+	}
+	return EncodeVerdicts(vs)
+}
+
 // DecodeVerdicts reads what EncodeVerdicts has written: exactly want verdicts. What any of them says is taken whole or not at all.
 func DecodeVerdicts(body []byte, want int) ([]engine.Verdict, error) {
 	var told answers
-	if err := read(body, MaxVerdictsBody, &told); err != nil {
+	if err := read(body, MaxVerdictsBody, want*(MaxValues+1)+frame, &told); err != nil {
 		return nil, err
 	}
 	switch {
@@ -90,7 +109,7 @@ func DecodeVerdicts(body []byte, want int) ([]engine.Verdict, error) {
 	vs := make([]engine.Verdict, want)
 	for i, text := range told.Verdicts {
 		var v verdict
-		if err := read(text, MaxVerdict, &v); err != nil {
+		if err := read(text, MaxVerdict, MaxValues, &v); err != nil {
 			return nil, fmt.Errorf("verdict %d: %w", i, err)
 		}
 		vs[i] = v.verdict()

@@ -25,6 +25,7 @@ const (
 	MaxQuestionsBody = 2 << 20  // bytes of a body of questions
 	MaxVerdict       = 1 << 20  // bytes of one verdict
 	MaxVerdictsBody  = 64 << 20 // bytes of a body of verdicts
+	MaxValues        = 1 << 16  // values of JSON in one body of questions, and in one verdict
 )
 
 // questions is the body that asks.
@@ -79,7 +80,7 @@ func newQuestion(r *engine.Request) (question, error) {
 // DecodeQuestions reads what EncodeQuestions has written.
 func DecodeQuestions(body []byte) ([]engine.Request, error) {
 	var asked questions
-	if err := read(body, MaxQuestionsBody, &asked); err != nil {
+	if err := read(body, MaxQuestionsBody, MaxValues, &asked); err != nil {
 		return nil, err
 	}
 	switch {

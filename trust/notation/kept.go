@@ -29,6 +29,8 @@ type keptAnswer struct {
 	used    time.Time
 	keep    time.Duration
 	get     getAnswer
+
+	overtaken bool // while it was asked for, a revocation was heard of
 }
 
 // getAnswer asks a server: for what it said, until when that holds, and what is wrong with it. What was said is there as well where it revokes, or does
@@ -56,6 +58,14 @@ func (s *Revocations) remembered(ctx context.Context, key string, keep time.Dura
 
 // renew asks for an answer and keeps it, or returns the one that is kept and still holds. One that revokes ends what was kept.
 func (s *Revocations) renew(ctx context.Context, key string, one *keptAnswer) ([]byte, error) {
+	s.mu.Lock()
+	s.asking[one] = key
+	s.mu.Unlock()
+	defer func() { // also after a panic
+		s.mu.Lock()
+		delete(s.asking, one)
+		s.mu.Unlock()
+	}()
 	content, ends, err := one.get(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,6 +73,9 @@ func (s *Revocations) renew(ctx context.Context, key string, one *keptAnswer) ([
 	switch {
 	case trust.IsNo(err):
 		s.drop(key)
+		for other, about := range s.asking {
+			other.overtaken = other.overtaken || about == key
+		}
 		return content, nil // whoever checks it says so
 	case err != nil && kept != nil && now.Before(kept.ends):
 		kept.fresh = sooner(kept.ends, now.Add(retryAfter))
@@ -71,6 +84,8 @@ func (s *Revocations) renew(ctx context.Context, key string, one *keptAnswer) ([
 		return content, nil // whoever checks it says why it does not count
 	case err != nil:
 		return nil, err
+	case one.overtaken: // it can be of before
+		return content, nil
 	}
 	if kept != nil && kept.used.After(one.used) {
 		one.used = kept.used
@@ -128,7 +143,7 @@ func (s *Revocations) due() map[string]*keptAnswer {
 	due := map[string]*keptAnswer{}
 	for key, one := range s.kept {
 		switch {
-		case now.Sub(one.used) >= forgetAfter:
+		case now.Sub(one.used) >= forgetAfter, !now.Before(one.ends): // the server was asked again and again before it ended
 			s.drop(key)
 		case !now.Add(refreshAhead).Before(one.fresh):
 			due[key] = &keptAnswer{used: one.used, keep: one.keep, get: one.get}

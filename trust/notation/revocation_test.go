@@ -567,3 +567,44 @@ func TestRunEnds(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+// T21: an answer that was asked for before a revocation was heard of, and comes after it, does not bring back what was revoked.
+func TestT21_AnAnswerThatWasOvertaken(t *testing.T) {
+	s := NewRevocations(nil, nil)
+	asked, let := make(chan struct{}), make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		_, _ = s.remembered(t.Context(), "key", keepOCSP, func(context.Context) ([]byte, time.Time, error) {
+			close(asked)
+			<-let
+			return []byte("good"), time.Now().Add(time.Hour), nil
+		})
+	})
+	<-asked
+	_, _ = s.remembered(t.Context(), "key", keepOCSP, func(context.Context) ([]byte, time.Time, error) {
+		return []byte("revoked"), time.Time{}, trust.Untrusted("revoked")
+	})
+	close(let)
+	wait.Wait()
+	if len(s.kept) != 0 || s.size != 0 || len(s.asking) != 0 {
+		t.Errorf("%d answers, %d bytes are kept", len(s.kept), s.size)
+	}
+}
+
+// What has ended is not asked for in the background: a server that is down for hours would be asked every few seconds.
+func TestRefreshLeavesWhatHasEnded(t *testing.T) {
+	k := newKeeping(t)
+	k.say(t, func(r *ocsp.Response) { r.NextUpdate = k.clock.Add(10 * time.Minute) })
+	k.want(t, 1, typeOCSP, "the first")
+	k.fallSilent()
+	for range 300 { // 100 minutes
+		k.clock = k.clock.Add(refreshEvery)
+		k.refresh(t.Context())
+	}
+	if most := 1 + int(10*time.Minute/retryAfter) + 1; k.asked() > most {
+		t.Errorf("asked %d times, want at most %d", k.asked(), most)
+	}
+	if len(k.kept) != 0 || k.size != 0 {
+		t.Errorf("%d answers, %d bytes are kept", len(k.kept), k.size)
+	}
+}

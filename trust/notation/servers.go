@@ -26,9 +26,10 @@ type Revocations struct {
 	client *http.Client
 	now    func() time.Time
 
-	mu   sync.Mutex
-	kept map[string]*keptAnswer
-	size int // bytes of all answers that are kept
+	mu     sync.Mutex
+	kept   map[string]*keptAnswer
+	size   int                    // bytes of all answers that are kept
+	asking map[*keptAnswer]string // what is being asked for, with its key
 }
 
 // NewRevocations returns one that knows nothing yet. A nil client is one of its own, which reaches neither link-local addresses nor the metadata services
@@ -48,7 +49,7 @@ func NewRevocations(client *http.Client, now func() time.Time) *Revocations {
 			},
 		}
 	}
-	return &Revocations{client: client, now: now, kept: map[string]*keptAnswer{}}
+	return &Revocations{client: client, now: now, kept: map[string]*keptAnswer{}, asking: map[*keptAnswer]string{}}
 }
 
 // refuseMetadata keeps a certificate from aiming requests at the metadata service of a cloud (T48).
