@@ -15,17 +15,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/assay-dev/assay/atomicfile"
+	"github.com/assay-dev/assay/enforce/containerd/ask"
 	"github.com/assay-dev/assay/policy"
 )
 
 // maxFallbackFiles is how many files of policies, and of settings of registries, containerd fallback copies.
 const maxFallbackFiles = 1000
 
-// Defaults of containerd fallback.
-const (
-	defaultFallback         = "/opt/assay/fallback"
-	defaultVerifierSettings = "/etc/assay/containerd-verifier.json"
-)
+// defaultFallback is the folder of what containerd fallback puts onto a node.
+const defaultFallback = "/opt/assay/fallback"
 
 const containerdFallbackHelp = `Put onto this node what the image verifier of containerd goes by while no daemon
 answers it, and have its settings name that: this program, policies, and settings of
@@ -68,7 +66,7 @@ func (a *app) containerdFallbackCommand() *cobra.Command {
 	f.StringVarP(&o.policies, "policy", "p", "", "`FOLDER` of *.yaml and *.yml policies, with the files that they name")
 	f.StringVar(&o.registries, "registries", "", "YAML `FILE` with CAs, credentials and mirrors of registries; its whole folder is copied")
 	f.StringVar(&o.folder, "to", defaultFallback, "`FOLDER` of the node in which all of it is kept")
-	f.StringVar(&o.settings, "settings", defaultVerifierSettings, "`FILE` with the settings of the verifier, which is replaced")
+	f.StringVar(&o.settings, "settings", ask.ConfigFile, "`FILE` with the settings of the verifier, which is replaced")
 	f.StringVar(&o.socket, "socket", defaultNodeSocket, "`SOCKET` of the daemon, for the settings")
 	if err := cmd.MarkFlagRequired("policy"); err != nil {
 		panic(err)
