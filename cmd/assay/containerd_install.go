@@ -167,12 +167,20 @@ func prepareVerifiers(folder string, others bool) ([]string, error) {
 	if err := errors.Join(giveToRoot(folder), os.Chmod(folder, 0o755)); err != nil {
 		return nil, &exitError{code: exitCannotTell, err: err}
 	}
-	for _, f := range verifiersIn(folder).Writers() {
-		if f.State != health.Doubtful {
-			return nil, withHint(&exitError{code: exitDenied, err: errors.New(plain(f.Text))}, f.Hint)
-		}
+	if err := guardedFolder(folder); err != nil {
+		return nil, err
 	}
 	return beside, nil
+}
+
+// guardedFolder refuses a folder where somebody else can write, or above which somebody else can: containerd runs what is in it.
+func guardedFolder(folder string) error {
+	for _, f := range verifiersIn(folder).Writers() {
+		if f.State != health.Doubtful {
+			return withHint(&exitError{code: exitDenied, err: errors.New(plain(f.Text))}, f.Hint)
+		}
+	}
+	return nil
 }
 
 // verifiersIn is what doctor looks at, under the settings that install prints.
