@@ -28,7 +28,7 @@ func BenchmarkColdStart(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {
 		cmd := exec.Command(program, containerdArgs(name, digest)...)
-		cmd.Env = []string{configVariable + "=" + config}
+		cmd.Env = []string{ask.ConfigVariable + "=" + config}
 		cmd.Stdin = strings.NewReader(descriptor(digest))
 		start := time.Now()
 		if out, err := cmd.Output(); err != nil || string(out) != "assay: fine\n" {

@@ -16,16 +16,9 @@ import (
 )
 
 const (
-	configFile = "/etc/assay/containerd-verifier.json"
-	// configVariable names another file. The environment is containerd's own, so that whoever can set it could replace this program.
-	configVariable = "ASSAY_CONTAINERD_VERIFIER_CONFIG"
-
-	defaultSocket  = "/run/assay/node.sock"
-	defaultTimeout = 9 * time.Second // containerd kills a verifier after 10 s unless it is told otherwise, and then nobody learns why
-	minTimeout     = 100 * time.Millisecond
-	maxTimeout     = 10 * time.Minute
-
-	maxConfig = 64 << 10 // bytes
+	defaultSocket = "/run/assay/node.sock"
+	minTimeout    = 100 * time.Millisecond
+	maxTimeout    = 10 * time.Minute
 )
 
 // defaultFallback is a command without the image, which comes last.
@@ -63,7 +56,7 @@ func (c *config) forDaemon(ctx context.Context) (context.Context, context.Cancel
 
 // readConfig reads the file, or another one that is named by name. Only where none is named may it be absent.
 func readConfig(file, name string) (config, error) {
-	c := config{socket: defaultSocket, timeout: duration(defaultTimeout), fallback: slices.Clone(defaultFallback)}
+	c := config{socket: defaultSocket, timeout: duration(ask.DefaultTimeout), fallback: slices.Clone(defaultFallback)}
 	if name != "" {
 		file = name
 	}
@@ -122,12 +115,12 @@ func readOwned(name string) ([]byte, error) {
 	case info.Mode().Perm()&0o022 != 0:
 		return nil, fmt.Errorf("can be written by others (mode %#o); chmod go-w", info.Mode().Perm())
 	}
-	content, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	content, err := io.ReadAll(io.LimitReader(f, ask.MaxConfig+1))
 	switch {
 	case err != nil:
 		return nil, bare(err)
-	case len(content) > maxConfig:
-		return nil, fmt.Errorf("has more than %d bytes", maxConfig)
+	case len(content) > ask.MaxConfig:
+		return nil, fmt.Errorf("has more than %d bytes", ask.MaxConfig)
 	}
 	return content, nil
 }

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/assay-dev/assay/enforce/containerd/ask"
 )
 
 func TestConfig(t *testing.T) {
@@ -58,7 +60,7 @@ func TestT51_ConfigsThatAreRefused(t *testing.T) {
 		{"for ever", `{"timeout": "1000h"}`, "timeout: 1000h", 0o600},
 		{"written by the group", `{}`, "written by others", 0o660},
 		{"written by all", `{}`, "written by others", 0o602},
-		{"too large", `{"socket": "/` + strings.Repeat("a", maxConfig) + `"}`, "more than 65536", 0o600},
+		{"too large", `{"socket": "/` + strings.Repeat("a", ask.MaxConfig) + `"}`, "more than 65536", 0o600},
 	}
 	for _, row := range rows {
 		w := newWorld(t)

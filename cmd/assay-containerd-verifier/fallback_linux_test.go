@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/assay-dev/assay/enforce/containerd/ask"
 )
 
 // Only a verdict that allows the very image and digest, with an exit code that says so too, allows.
@@ -149,7 +151,7 @@ func TestT46_FallbackEndsWithTheVerifier(t *testing.T) {
 	w := newWorld(t)
 	w.configure("60s", w.script("echo $$ > "+w.path("own")+"; exec sleep 1000"))
 	cmd := exec.Command("/proc/self/exe", containerdArgs(name, digest)...)
-	cmd.Env = []string{asVerifier + "=1", configVariable + "=" + w.path("config.json")}
+	cmd.Env = []string{asVerifier + "=1", ask.ConfigVariable + "=" + w.path("config.json")}
 	cmd.Stdin = strings.NewReader(descriptor(digest))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -27,21 +27,17 @@ const (
 	exitBug        = 70
 )
 
-const (
-	// descriptorType is what containerd says that standard input is.
-	descriptorType = "application/vnd.oci.descriptor.v1+json"
-	// grace is how long after its time the program waits for what should have ended by itself, before it answers without.
-	grace = 300 * time.Millisecond
-)
+// grace is how long after its time the program waits for what should have ended by itself, before it answers without.
+const grace = 300 * time.Millisecond
 
 const usage = `assay-containerd-verifier is started by containerd, as
-  assay-containerd-verifier -name IMAGE -digest DIGEST -stdin-media-type ` + descriptorType + `
+  assay-containerd-verifier -name IMAGE -digest DIGEST -stdin-media-type ` + ask.DescriptorType + `
 with the image's descriptor on standard input. It prints one line that says why
 the image may be pulled or not.
 
 It asks the daemon of this node (assay serve node) at /run/assay/node.sock. Where
 none answers it runs /usr/local/bin/assay verify with the policies in
-/etc/assay/policies. ` + configFile + ` says otherwise:
+/etc/assay/policies. ` + ask.ConfigFile + ` says otherwise:
   {"socket": "/run/assay/node.sock", "timeout": "9s", "fallback": ["/usr/local/bin/assay", "verify", ...]}
 
 assay containerd install puts it where containerd looks for it, and
@@ -62,7 +58,7 @@ Exit codes:
 var version string
 
 func main() {
-	v := &verifier{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, file: configFile}
+	v := &verifier{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, file: ask.ConfigFile}
 	os.Exit(v.run(os.Args[1:]))
 }
 
@@ -128,8 +124,8 @@ func (v *verifier) answer(args []string) (ask.Answer, int) {
 		return ask.No(ask.CouldNotTell, "could not tell: "+err.Error()), exitUsage
 	}
 	c := config{}
-	a := guarded(start.Add(defaultTimeout), func(context.Context) ask.Answer {
-		if c, err = readConfig(v.file, v.getenv(configVariable)); err != nil {
+	a := guarded(start.Add(ask.DefaultTimeout), func(context.Context) ask.Answer {
+		if c, err = readConfig(v.file, v.getenv(ask.ConfigVariable)); err != nil {
 			return ask.No(ask.CouldNotTell, "could not tell: "+err.Error())
 		}
 		return ask.Answer{Allowed: true, Meaning: ask.Allowed} // to go on
@@ -189,7 +185,7 @@ func (v *verifier) parse(args []string) (ask.Question, error) {
 		return q, fmt.Errorf("the command line is not containerd's: %w", err)
 	case flags.NArg() > 0:
 		return q, fmt.Errorf("the command line is not containerd's: %.100q is too much", flags.Arg(0))
-	case input != descriptorType:
+	case input != ask.DescriptorType:
 		return q, fmt.Errorf("standard input would be %.100q, which this version does not know", input)
 	}
 	return q, nil

@@ -38,7 +38,7 @@ var (
 const name = "registry.example/app:1"
 
 func containerdArgs(name, digest string) []string {
-	return []string{"-name", name, "-digest", digest, "-stdin-media-type", descriptorType}
+	return []string{"-name", name, "-digest", digest, "-stdin-media-type", ask.DescriptorType}
 }
 
 func descriptor(digest string) string {

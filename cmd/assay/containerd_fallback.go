@@ -16,40 +16,38 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/assay-dev/assay/atomicfile"
+	"github.com/assay-dev/assay/enforce/containerd/ask"
 	"github.com/assay-dev/assay/policy"
 )
 
 // maxFallbackFiles is how many files of policies, and of settings of registries, containerd fallback copies.
 const maxFallbackFiles = 1000
 
-// Defaults of containerd fallback.
-const (
-	defaultFallback         = "/opt/assay/fallback"
-	defaultVerifierSettings = "/etc/assay/containerd-verifier.json"
-)
+// defaultFallback is the folder of what containerd fallback puts onto a node.
+const defaultFallback = "/opt/assay/fallback"
 
 const containerdFallbackHelp = `Put onto this node what the image verifier of containerd goes by while no daemon
-answers it, and have its settings name that: this program, policies, and settings of
+answers it, and have its configuration name that: this program, policies, and settings of
 registries, each a copy, so that they are there whatever becomes of where they are now.
 
 Policies that cannot be used are refused, and what was there before stays. Files that
 are there and not among the new ones are removed. Nobody but root may write to the
 folders, and to those above them: what is there decides, and runs as root.
 
-Exit codes: 0 if all is there; 64 if the policies are wrong; 2 if it could not be
-put there.`
+Exit codes: 0 if all is there; 1 if the folder is not fit for it; 64 if the policies
+are wrong; 2 if it could not be put there.`
 
 // containerdFallback are the flags of containerd fallback.
 type containerdFallback struct {
 	policies   string
 	registries string
 	folder     string
-	settings   string
+	config     string
 	socket     string
 }
 
-// verifierSettings is the file that the verifier reads.
-type verifierSettings struct {
+// verifierConfig is the file that the verifier reads.
+type verifierConfig struct {
 	Socket   string   `json:"socket"`
 	Fallback []string `json:"fallback"`
 }
@@ -70,8 +68,8 @@ func (a *app) containerdFallbackCommand() *cobra.Command {
 	f.StringVarP(&o.policies, "policy", "p", "", "`FOLDER` of *.yaml and *.yml policies, with the files that they name")
 	f.StringVar(&o.registries, "registries", "", "YAML `FILE` with CAs, credentials and mirrors of registries; its whole folder is copied")
 	f.StringVar(&o.folder, "to", defaultFallback, "`FOLDER` of the node in which all of it is kept")
-	f.StringVar(&o.settings, "settings", defaultVerifierSettings, "`FILE` with the settings of the verifier, which is replaced")
-	f.StringVar(&o.socket, "socket", defaultNodeSocket, "`SOCKET` of the daemon, for the settings")
+	f.StringVar(&o.config, "verifier-config", ask.ConfigFile, "`FILE` of the verifier's configuration, which is replaced")
+	f.StringVar(&o.socket, "socket", defaultNodeSocket, "`SOCKET` of the daemon, for that configuration")
 	if err := cmd.MarkFlagRequired("policy"); err != nil {
 		panic(err)
 	}
@@ -81,7 +79,7 @@ func (a *app) containerdFallbackCommand() *cobra.Command {
 }
 
 func (o *containerdFallback) check() error {
-	for _, one := range []struct{ flag, path string }{{"to", o.folder}, {"settings", o.settings}, {"socket", o.socket}} {
+	for _, one := range []struct{ flag, path string }{{"to", o.folder}, {"verifier-config", o.config}, {"socket", o.socket}} {
 		if !filepath.IsAbs(one.path) {
 			return usageError("--%s %q: want an absolute path", one.flag, one.path)
 		}
@@ -114,20 +112,20 @@ func (a *app) containerdFallback(o *containerdFallback) error {
 		return &exitError{code: exitCannotTell, err: err}
 	}
 	// Last, so that it names what is there.
-	settings, err := json.MarshalIndent(verifierSettings{Socket: o.socket, Fallback: command}, "", "  ")
+	config, err := json.MarshalIndent(verifierConfig{Socket: o.socket, Fallback: command}, "", "  ")
 	if err == nil {
-		err = replaceFile(o.settings, append(settings, '\n'), 0o644)
+		err = replaceFile(o.config, append(config, '\n'), 0o644)
 	}
 	if err != nil {
 		return &exitError{code: exitCannotTell, err: err}
 	}
-	fmt.Fprintf(a.stdout, "%s: %s\n", o.settings, strings.Join(command, " "))
+	fmt.Fprintf(a.stdout, "%s: %s\n", o.config, strings.Join(command, " "))
 	return nil
 }
 
 // prepare makes the folders, and refuses those where others than root can write: what is in them runs as root, and decides.
 func (o *containerdFallback) prepare() error {
-	for _, folder := range []string{o.folder, filepath.Join(o.folder, "policies"), filepath.Join(o.folder, "registries"), filepath.Dir(o.settings)} {
+	for _, folder := range []string{o.folder, filepath.Join(o.folder, "policies"), filepath.Join(o.folder, "registries"), filepath.Dir(o.config)} {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return &exitError{code: exitCannotTell, err: err}
 		}
@@ -135,7 +133,7 @@ func (o *containerdFallback) prepare() error {
 			continue
 		}
 		if err := aloneIn(folder); err != nil {
-			return &exitError{code: exitCannotTell, err: err}
+			return err
 		}
 	}
 	return nil

@@ -36,17 +36,17 @@ func TestT51_FallbackIsOnTheNode(t *testing.T) {
 	a := &app{stdout: &out, stderr: &out, getenv: func(string) string { return "" }, now: time.Now}
 	install := func() error {
 		return a.containerdFallback(&containerdFallback{
-			policies: in("map"), registries: in("registries/registries.yaml"), folder: in("to"), settings: in("etc/verifier.json"), socket: "/run/assay/node.sock",
+			policies: in("map"), registries: in("registries/registries.yaml"), folder: in("to"), config: in("etc/verifier.json"), socket: "/run/assay/node.sock",
 		})
 	}
 	must(t, install())
-	var settings verifierSettings
+	var config verifierConfig
 	content, err := os.ReadFile(in("etc/verifier.json"))
 	must(t, err)
-	must(t, json.Unmarshal(content, &settings))
+	must(t, json.Unmarshal(content, &config))
 	want := []string{in("to/assay"), "verify", "--point", "containerd", "--policy", in("to/policies"), "-o", "json", "--registries", in("to/registries/registries.yaml")}
-	if settings.Socket != "/run/assay/node.sock" || !slices.Equal(settings.Fallback, want) {
-		t.Errorf("got %+v", settings)
+	if config.Socket != "/run/assay/node.sock" || !slices.Equal(config.Fallback, want) {
+		t.Errorf("got %+v", config)
 	}
 	for name, mode := range map[string]os.FileMode{"to/assay": 0o755, "to/policies/own.yaml": 0o600, "to/policies/ci.pem": 0o600, "to/registries/ca.pem": 0o600, "etc/verifier.json": 0o644} {
 		info, err := os.Lstat(in(name))
@@ -55,7 +55,7 @@ func TestT51_FallbackIsOnTheNode(t *testing.T) {
 		}
 	}
 	// What is there can be used from there, and by itself.
-	r := runAssay(t, "", append(slices.Clone(settings.Fallback[1:]), "registry.example/other:1")...)
+	r := runAssay(t, "", append(slices.Clone(config.Fallback[1:]), "registry.example/other:1")...)
 	if r.code != exitDenied || !strings.Contains(r.stdout, `"allowed":false`) {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
@@ -72,6 +72,19 @@ func TestT51_FallbackIsOnTheNode(t *testing.T) {
 	if files, err := plainFiles(in("to/policies")); err != nil || !slices.Equal(files, []string{"next.pem", "next.yaml"}) {
 		t.Errorf("got %q, %v", files, err)
 	}
+
+	// Where others can write, what is there would be theirs.
+	must(t, os.Chmod(in("to"), 0o777))
+	put("map/..2/next.pem", string(newAuthority(t, "other").pem))
+	whole, err := os.ReadFile(in("to/policies/next.pem"))
+	must(t, err)
+	if code := a.report(install()); code != exitDenied || !strings.Contains(out.String(), "can be written by others") {
+		t.Errorf("got exit %d\n%s", code, &out)
+	}
+	if after, err := os.ReadFile(in("to/policies/next.pem")); err != nil || !bytes.Equal(after, whole) {
+		t.Errorf("got %s, %v", after, err)
+	}
+	must(t, os.Chmod(in("to"), 0o755))
 
 	// One that cannot be used changes nothing.
 	before, err := os.ReadFile(in("to/policies/next.yaml"))
@@ -105,9 +118,9 @@ func TestT51_FallbackWhereOthersWrite(t *testing.T) {
 		var out bytes.Buffer
 		a := &app{stdout: &out, stderr: &out, getenv: func(string) string { return "" }, now: time.Now}
 		code := a.report(a.containerdFallback(&containerdFallback{
-			policies: in("map"), registries: in("registries/registries.yaml"), folder: in("to"), settings: in("etc/verifier.json"), socket: "/run/assay/node.sock",
+			policies: in("map"), registries: in("registries/registries.yaml"), folder: in("to"), config: in("etc/verifier.json"), socket: "/run/assay/node.sock",
 		}))
-		if code != exitCannotTell || !strings.Contains(out.String(), "can be written by others") {
+		if code != exitDenied || !strings.Contains(out.String(), "can be written by others") {
 			t.Errorf("%s: got exit %d\n%s", open, code, &out)
 		}
 		if _, err := os.Lstat(in("etc/verifier.json")); err == nil {

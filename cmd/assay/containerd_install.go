@@ -174,7 +174,7 @@ func prepareVerifiers(folder string, others bool) ([]string, error) {
 	return beside, aloneIn(folder)
 }
 
-// aloneIn refuses a folder where others than root can write, in it or above it.
+// aloneIn refuses a folder where somebody else can write, or above which somebody else can: containerd runs what is in it.
 func aloneIn(folder string) error {
 	for _, f := range verifiersIn(folder).Writers() {
 		if f.State != health.Doubtful {

@@ -23,7 +23,6 @@ const (
 	defaultContainerdSocket = "/run/containerd/containerd.sock"
 	defaultContainerdConfig = "/etc/containerd/config.toml"
 	defaultCanaryAddress    = "127.0.0.1:0"
-	defaultVerifierConfig   = "/etc/assay/containerd-verifier.json"
 	verifierName            = "assay-containerd-verifier"
 )
 
@@ -79,7 +78,7 @@ func (a *app) doctorContainerdCommand() *cobra.Command {
 	f.StringVar(&o.program, "containerd-bin", "containerd", "`PROGRAM` that prints the effective settings; it is run with config dump")
 	f.StringVar(&o.dump, "dump", "", "`FILE` with what containerd config dump printed, in the place of running it; - is stdin")
 	f.StringVar(&o.verifier, "verifier", "", "`FILE` that the verifier in the folder must be equal to (default "+verifierName+" beside this program)")
-	f.StringVar(&o.verifierConfig, "verifier-config", defaultVerifierConfig, "`FILE` of the verifier's configuration")
+	f.StringVar(&o.verifierConfig, "verifier-config", ask.ConfigFile, "`FILE` of the verifier's configuration")
 	f.StringVar(&o.node, "node", defaultNodeSocket, "`SOCKET` of the node daemon; empty: none is asked")
 	f.StringVar(&o.canary, "canary", "", "`IMAGE` that nobody vouched for, in the place of one in a registry on loopback")
 	f.StringVar(&o.address, "canary-address", defaultCanaryAddress, "`ADDRESS` on loopback of the canary's registry; port 0 is any")

@@ -171,10 +171,12 @@ func (c *lastGood) read() (policyCopy, time.Time, error) {
 		return all, time.Time{}, err
 	case !info.Mode().IsRegular():
 		return all, time.Time{}, fmt.Errorf("%s: is no plain file", c.file)
-	case info.Mode().Perm()&0o022 != 0:
-		return all, time.Time{}, fmt.Errorf("%s: others may write to it (mode %04o)", c.file, info.Mode().Perm())
 	}
-	if err := ownFile(info); err != nil {
+	err = guardedMode(info)
+	if err == nil {
+		err = ownFile(info)
+	}
+	if err != nil {
 		return all, time.Time{}, fmt.Errorf("%s: %w", c.file, err)
 	}
 	content, err := readLimited(c.file, maxPolicyCopy)

@@ -109,13 +109,10 @@ func (o *sharedOptions) settings(r *reading) (shared.Settings, error) {
 // guardedFile refuses a file of keys that others may write to: whoever has a key makes answers that count.
 func guardedFile(name string) error {
 	info, err := os.Stat(name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("others may write to it (mode %04o); take that away", info.Mode().Perm())
 	}
-	return nil
+	return guardedMode(info)
 }
 
 // othersRead reports whether a file of keys can be read by everybody on the host.

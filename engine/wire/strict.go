@@ -78,11 +78,11 @@ func same(got, want []byte) error {
 	b.UseNumber()
 	for {
 		one, errOne := a.Token()
-		other, errOther2 := b.Token()
+		another, errAnother := b.Token()
 		switch {
-		case errors.Is(errOne, io.EOF) && errors.Is(errOther2, io.EOF):
+		case errors.Is(errOne, io.EOF) && errors.Is(errAnother, io.EOF):
 			return nil
-		case errOne != nil || errOther2 != nil || one != other:
+		case errOne != nil || errAnother != nil || one != another:
 			return errOther
 		}
 	}

@@ -33,18 +33,16 @@ func (f Folder) Look() []Finding {
 	case len(entries) == 0:
 		return []Finding{sayf(about, Wrong, "%s is empty: containerd allows every image", f.Path).hinting("assay containerd install puts the verifier there")}
 	}
-	found := f.writers()
+	found := f.Writers()
 	if len(found) == 0 {
 		found = append(found, sayf(about, Fine, "%s, and all folders above it, are root's alone", f.Path))
 	}
 	return append(append(found, f.verifiers(entries)...), f.count(entries)...)
 }
 
-// Writers returns what Look finds of the folder itself and those above it; nothing where nobody else can write there.
-func (f Folder) Writers() []Finding { return f.writers() }
-
-// writers names the folders that somebody else can write to. Links on the way are followed, and where they lead is looked at as well.
-func (f Folder) writers() []Finding {
+// Writers returns what Look finds of the folder itself and those above it: those that somebody else can write to. Links on the way are followed,
+// and where they lead is looked at as well.
+func (f Folder) Writers() []Finding {
 	const about = "folder"
 	var found []Finding
 	paths := above(f.Path)

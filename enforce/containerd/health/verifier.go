@@ -19,11 +19,8 @@ import (
 )
 
 const (
-	maxConfig = 64 << 10 // bytes of the verifier's configuration
-	maxLine   = 4 << 10  // bytes of what the verifier says
-
-	defaultDeadline = 9 * time.Second // of the verifier, where nothing is configured
-	startGrace      = 2 * time.Second // for the verifier to start and to end
+	maxLine    = 4 << 10         // bytes of what the verifier says
+	startGrace = 2 * time.Second // for the verifier to start and to end
 )
 
 // Verifier is Assay's verifier with its configuration.
@@ -37,7 +34,7 @@ type Verifier struct {
 
 // Read reads the configuration, as the verifier does. There is a finding only where it cannot be used.
 func (v *Verifier) Read(who uint32) []Finding {
-	v.deadline, v.fields = defaultDeadline, map[string]json.RawMessage{}
+	v.deadline, v.fields = ask.DefaultTimeout, map[string]json.RawMessage{}
 	content, err := v.owned(who)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -79,9 +76,9 @@ func (v *Verifier) owned(who uint32) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
-	if err == nil && len(content) > maxConfig {
-		err = fmt.Errorf("more than %d bytes", maxConfig)
+	content, err := io.ReadAll(io.LimitReader(file, ask.MaxConfig+1))
+	if err == nil && len(content) > ask.MaxConfig {
+		err = fmt.Errorf("more than %d bytes", ask.MaxConfig)
 	}
 	return content, err
 }
@@ -180,8 +177,8 @@ func (v *Verifier) run(ctx context.Context, config string) (said string, code in
 		return "", 0, err
 	}
 	out := &head{left: maxLine}
-	cmd := exec.CommandContext(ctx, v.Program, "-name", q.Name, "-digest", q.Digest, "-stdin-media-type", "application/vnd.oci.descriptor.v1+json")
-	cmd.Env = append(os.Environ(), "ASSAY_CONTAINERD_VERIFIER_CONFIG="+config)
+	cmd := exec.CommandContext(ctx, v.Program, "-name", q.Name, "-digest", q.Digest, "-stdin-media-type", ask.DescriptorType)
+	cmd.Env = append(os.Environ(), ask.ConfigVariable+"="+config)
 	cmd.Stdin, cmd.Stdout = bytes.NewReader(descriptor), out
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()

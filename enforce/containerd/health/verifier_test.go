@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/assay-dev/assay/enforce/containerd/ask"
 )
 
 // script is a verifier that says where nobody listens and ends with a code.
@@ -64,7 +66,7 @@ func TestVerifierConfigurations(t *testing.T) {
 		"unknown field":       {`{"sockets":""}`, 0o644, false},
 		"no duration":         {`{"timeout":"soon"}`, 0o644, false},
 		"no JSON":             {`socket`, 0o644, false},
-		"too large":           {`{"socket":"` + strings.Repeat("x", maxConfig) + `"}`, 0o644, false},
+		"too large":           {`{"socket":"` + strings.Repeat("x", ask.MaxConfig) + `"}`, 0o644, false},
 		"anybody can write":   {"{}", 0o646, false},
 		"the group can write": {"{}", 0o664, false},
 	} {
@@ -80,7 +82,7 @@ func TestVerifierConfigurations(t *testing.T) {
 		}
 	}
 	absent := &Verifier{Config: filepath.Join(t.TempDir(), "none")}
-	if found := absent.Read(who); found != nil || absent.Deadline() != defaultDeadline {
+	if found := absent.Read(who); found != nil || absent.Deadline() != ask.DefaultTimeout {
 		t.Errorf("none: got %+v, %v", found, absent.Deadline())
 	}
 	folder := &Verifier{Config: t.TempDir()}

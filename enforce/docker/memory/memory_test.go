@@ -370,6 +370,9 @@ func TestT27_AFileThatOthersMayWriteIsNothing(t *testing.T) {
 	}
 	p.restart()
 	p.want("a link", d, false)
+	if log := p.log.String(); !strings.Contains(log, "is no file") { // where links have the mode of what they lead to, nothing else stops it
+		t.Errorf("a link: got %q", log)
+	}
 	if os.Geteuid() != 0 {
 		return
 	}
