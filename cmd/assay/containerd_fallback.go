@@ -31,10 +31,10 @@ const containerdFallbackHelp = `Put onto this node what the image verifier of co
 answers it, and have its settings name that: this program, policies, and settings of
 registries, each a copy, so that they are there whatever becomes of where they are now.
 
-Policies that cannot be used are refused, and what was there before stays. Files that
+Policies and settings that cannot be used are refused, and what was there before stays. Files that
 are there and not among the new ones are removed.
 
-Exit codes: 0 if all is there; 64 if the policies are wrong; 2 if it could not be
+Exit codes: 0 if all is there; 64 if the policies or the settings are wrong; 2 if it could not be
 put there.`
 
 // containerdFallback are the flags of containerd fallback.
@@ -98,6 +98,9 @@ func (a *app) containerdFallback(o *containerdFallback) error {
 	if err := a.usable(policies); err != nil {
 		return err
 	}
+	if _, err := (&registryOptions{app: a, settings: o.registries}).client(); err != nil {
+		return err
+	}
 	command := []string{filepath.Join(o.folder, "assay"), "verify", "--point", "containerd", "--policy", filepath.Join(o.folder, "policies"), "-o", "json"}
 	err = errors.Join(o.program(), copyFolder(o.policies, filepath.Join(o.folder, "policies")))
 	if o.registries != "" {
@@ -106,7 +109,7 @@ func (a *app) containerdFallback(o *containerdFallback) error {
 		command = append(command, "--registries", filepath.Join(copied, filepath.Base(o.registries)))
 	}
 	if err != nil {
-		return &exitError{code: exitCannotTell, err: err}
+		return notPut(err)
 	}
 	// Last, so that it names what is there.
 	settings, err := json.MarshalIndent(verifierSettings{Socket: o.socket, Fallback: command}, "", "  ")
@@ -114,7 +117,7 @@ func (a *app) containerdFallback(o *containerdFallback) error {
 		err = replaceFile(o.settings, append(settings, '\n'), 0o644)
 	}
 	if err != nil {
-		return &exitError{code: exitCannotTell, err: err}
+		return notPut(err)
 	}
 	fmt.Fprintf(a.stdout, "%s: %s\n", o.settings, strings.Join(command, " "))
 	return nil
