@@ -245,6 +245,15 @@ func (n *notationImport) override(r *notationRule, check string) error {
 	return nil
 }
 
+// bringStore says how the certificates of a trust store get to where the policy looks for them.
+func (n *notationImport) bringStore(kind, name string) string {
+	const file = "write them there in PEM, beside the policy; or import again with --trust-store"
+	if len(n.options.Stores) == 0 {
+		return file
+	}
+	return file + " where x509/" + kind + "/" + name + " has certificates: what was given has none there"
+}
+
 func (n *notationImport) trustStores(r *notationRule) error {
 	if len(r.Stores) == 0 {
 		return errors.New("has no trustStores")
@@ -259,7 +268,7 @@ func (n *notationImport) trustStores(r *notationRule) error {
 		}
 		r.stores[kind] = append(r.stores[kind], store)
 		if n.options.Stores[store] == "" {
-			n.note(r.Name, "trust store "+store, change{was: "the certificates in truststore/x509/" + kind + "/" + name, now: "those of the file " + storeFile(kind, name), do: "write them there in PEM, beside the policy; or import again with --trust-store"})
+			n.note(r.Name, "trust store "+store, change{was: "the certificates in truststore/x509/" + kind + "/" + name, now: "those of the file " + storeFile(kind, name), do: n.bringStore(kind, name)})
 		}
 	}
 	if len(r.stores["ca"])+len(r.stores["signingAuthority"]) == 0 {

@@ -149,3 +149,20 @@ func children(r *policy.Requirement) []string {
 	}
 	return names
 }
+
+// A trust store that the folder lacks is told otherwise than where no folder was given.
+func TestNotationLacksTrustStore(t *testing.T) {
+	const document = `{"version":"1.0","trustPolicies":[{"name":"a","registryScopes":["*"],"signatureVerification":{"level":"strict"},"trustStores":["ca:gone"],"trustedIdentities":["*"]}]}`
+	for _, row := range []struct {
+		stores map[string]string
+		told   bool
+	}{{nil, false}, {map[string]string{"ca:acme": "x"}, true}} {
+		r, err := convert.Notation("trustpolicy.json", []byte(document), convert.NotationOptions{Stores: row.stores})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := report(r); strings.Contains(got, "x509/ca/gone has certificates: what was given has none") != row.told || !strings.Contains(got, "import again with --trust-store") {
+			t.Errorf("with %d stores: %s", len(row.stores), got)
+		}
+	}
+}

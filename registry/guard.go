@@ -53,7 +53,7 @@ func (g guard) refuse(addr netip.Addr) string {
 		case !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a == broadcast:
 			return "it is no address of a single host"
 		case a.IsLoopback() && !g.loopback:
-			return "it is a loopback address; if that is meant, set insecureAllowLoopback for this host"
+			return "it is a loopback address; if that is meant, set insecureAllowLoopback for this host in the file of --registries"
 		case isLinkLocal(a) && !g.linkLocal:
 			return "it is a link-local or metadata address; if that is meant, set insecureAllowLinkLocal for this host"
 		case !a.IsLoopback() && g.onlyLoopback:

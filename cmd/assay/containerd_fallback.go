@@ -30,12 +30,12 @@ const containerdFallbackHelp = `Put onto this node what the image verifier of co
 answers it, and have its configuration name that: this program, policies, and settings of
 registries, each a copy, so that they are there whatever becomes of where they are now.
 
-Policies that cannot be used are refused, and what was there before stays. Files that
+Policies and settings that cannot be used are refused, and what was there before stays. Files that
 are there and not among the new ones are removed. Nobody but root may write to the
 folders, and to those above them: what is there decides, and runs as root.
 
 Exit codes: 0 if all is there; 1 if the folder is not fit for it; 64 if the policies
-are wrong; 2 if it could not be put there.`
+or the settings are wrong; 2 if it could not be put there.`
 
 // containerdFallback are the flags of containerd fallback.
 type containerdFallback struct {
@@ -98,6 +98,9 @@ func (a *app) containerdFallback(o *containerdFallback) error {
 	if err := a.usable(policies); err != nil {
 		return err
 	}
+	if _, err := (&registryOptions{app: a, settings: o.registries}).client(); err != nil {
+		return err
+	}
 	command := []string{filepath.Join(o.folder, "assay"), "verify", "--point", "containerd", "--policy", filepath.Join(o.folder, "policies"), "-o", "json"}
 	if err := o.prepare(); err != nil {
 		return err
@@ -109,7 +112,7 @@ func (a *app) containerdFallback(o *containerdFallback) error {
 		command = append(command, "--registries", filepath.Join(copied, filepath.Base(o.registries)))
 	}
 	if err != nil {
-		return &exitError{code: exitCannotTell, err: err}
+		return notPut(err)
 	}
 	// Last, so that it names what is there.
 	config, err := json.MarshalIndent(verifierConfig{Socket: o.socket, Fallback: command}, "", "  ")
@@ -117,7 +120,7 @@ func (a *app) containerdFallback(o *containerdFallback) error {
 		err = replaceFile(o.config, append(config, '\n'), 0o644)
 	}
 	if err != nil {
-		return &exitError{code: exitCannotTell, err: err}
+		return notPut(err)
 	}
 	fmt.Fprintf(a.stdout, "%s: %s\n", o.config, strings.Join(command, " "))
 	return nil

@@ -96,6 +96,14 @@ func TestT51_FallbackIsOnTheNode(t *testing.T) {
 	if after, err := os.ReadFile(in("to/policies/next.yaml")); err != nil || !bytes.Equal(after, before) {
 		t.Errorf("got %s, %v", after, err)
 	}
+	put("map/..2/next.yaml", string(before))
+	put("registries/registries.yaml", "registries:\n- {host: registry.example, caFlie: ca.pem}\n")
+	if code := a.report(install()); code != exitUsage {
+		t.Errorf("settings of registries: got exit %d\n%s", code, &out)
+	}
+	if after, err := os.ReadFile(in("to/registries/registries.yaml")); err != nil || strings.Contains(string(after), "caFlie") {
+		t.Errorf("got %s, %v", after, err)
+	}
 }
 
 // T51: whoever writes where the fallback is decides what runs as root, and what is decided.

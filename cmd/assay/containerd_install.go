@@ -107,7 +107,7 @@ func (a *app) containerdInstall(o *containerdInstall) error {
 		return err
 	}
 	if done.Changed, err = putVerifier(done.Verifier, content); err != nil {
-		return &exitError{code: exitCannotTell, err: fmt.Errorf("%s: %w", o.folder, err)}
+		return notPut(fmt.Errorf("%s: %w", o.folder, err))
 	}
 	worst := done.look(o.folder)
 	if err := a.printInstalled(o, &done); err != nil {
@@ -140,16 +140,16 @@ func readVerifier(name string) ([]byte, error) {
 // prepareVerifiers makes the folder, as it must be, and returns what else is in it.
 func prepareVerifiers(folder string, others bool) ([]string, error) {
 	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
-		return nil, &exitError{code: exitCannotTell, err: err}
+		return nil, notPut(err)
 	}
 	info, err := os.Lstat(folder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err = os.Mkdir(folder, 0o755); err != nil {
-			return nil, &exitError{code: exitCannotTell, err: err}
+			return nil, notPut(err)
 		}
 	case err != nil:
-		return nil, &exitError{code: exitCannotTell, err: err}
+		return nil, notPut(err)
 	case info.Mode()&fs.ModeSymlink != 0:
 		return nil, withHint(&exitError{code: exitDenied, err: fmt.Errorf("%s: is a link, and whoever can change it decides what containerd runs", folder)}, "give the folder that it leads to")
 	case !info.IsDir():
@@ -169,7 +169,7 @@ func prepareVerifiers(folder string, others bool) ([]string, error) {
 	}
 	// The owner first: who owns a folder can change its mode.
 	if err := errors.Join(giveToRoot(folder), os.Chmod(folder, 0o755)); err != nil {
-		return nil, &exitError{code: exitCannotTell, err: err}
+		return nil, notPut(err)
 	}
 	return beside, aloneIn(folder)
 }
@@ -182,6 +182,14 @@ func aloneIn(folder string) error {
 		}
 	}
 	return nil
+}
+
+// notPut is the error where files of the host could not be changed: mostly because only root may.
+func notPut(err error) error {
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != root {
+		return withHint(&exitError{code: exitCannotTell, err: err}, "run it as root")
+	}
+	return &exitError{code: exitCannotTell, err: err}
 }
 
 // verifiersIn is what doctor looks at, under the settings that install prints.

@@ -51,7 +51,7 @@ func (a *app) containerdUninstall(folder, output string) error {
 	err := os.Remove(name)
 	there := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &exitError{code: exitCannotTell, err: err}
+		return notPut(err)
 	}
 	entries, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

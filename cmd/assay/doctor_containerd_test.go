@@ -109,6 +109,8 @@ func TestT51_DoctorContainerd(t *testing.T) {
 			g: guardedContainerd{node: denied, fallback: 1}, exit: exitDenied, want: []string{"ok             canary", "WRONG          images", "docker.io/library/x:1: no rule"}},
 		{name: "an imported image and nobody to ask", c: &healthtest.Containerd{Verifier: refuses}, images: []healthtest.Image{{Name: "docker.io/library/x:1", Digest: "sha256:" + strings.Repeat("1", 64)}},
 			g: guardedContainerd{fallback: 1}, flags: []string{"--node", ""}, exit: exitDenied, want: []string{"WRONG          images       no pull brought these"}, not: []string{"  node"}},
+		{name: "a pulled image and nobody to ask", c: &healthtest.Containerd{Verifier: refuses}, images: []healthtest.Image{{Name: "docker.io/library/x:1", Digest: "sha256:" + strings.Repeat("1", 64), Labels: map[string]string{"containerd.io/distribution.source.docker.io": "library/x"}}},
+			g: guardedContainerd{away: true, fallback: 1}, flags: []string{"--present"}, exit: exitCannotTell, want: []string{"could not tell images       these were pulled"}, not: []string{"no pull brought"}},
 		{name: "another verifier refuses", c: &healthtest.Containerd{Verifier: healthtest.Refuse("opa", "no")}, g: guardedContainerd{node: denied, fallback: 1}, exit: exitCannotTell,
 			want: []string{"could not tell canary", "refused by opa"}},
 		{name: "settings that nobody can read", c: &healthtest.Containerd{Verifier: refuses}, g: guardedContainerd{node: denied, fallback: 1, change: func(string) string { return "x" }}, exit: exitCannotTell,

@@ -46,11 +46,12 @@ func (a *app) probeCommand() *cobra.Command {
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 	}
 	f := cmd.Flags()
+	f.SortFlags = false
 	f.StringVar(&kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached (default: the pod's service account)")
 	f.StringVarP(&namespace, "namespace", "n", "", "`NAMESPACE` in the webhook's scope, in which pods may be created")
 	f.DurationVar(&timeout, "timeout", timeout, "how long to ask again while it cannot be told")
 	f.StringVar(&ready, "ready", "", "ask a server on this host whether it is ready, at the unix `SOCKET` of its --listen-metrics; no cluster is asked then")
-	f.StringVar(&alive, "alive", "", "the same, and whether it lives at all")
+	f.StringVar(&alive, "alive", "", "ask a server on this host whether it lives at all, at the same unix `SOCKET`")
 	cmd.MarkFlagsMutuallyExclusive("ready", "alive", "namespace")
 	cmd.MarkFlagsOneRequired("ready", "alive", "namespace")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -288,7 +288,7 @@ func TestPluginSocket(t *testing.T) {
 		t.Errorf("got mode %v", info.Mode())
 	}
 	second := runAssay(t, "", "serve", "docker", "--socket", stale, "--state-dir", t.TempDir())
-	if second.code != exitCannotTell || !strings.Contains(second.stderr, "somebody listens there already") {
+	if second.code != exitCannotTell || !strings.Contains(second.stderr, "somebody listens there already") || !strings.Contains(second.stderr, "--take-over") {
 		t.Errorf("got %d %s", second.code, second.stderr)
 	}
 	p.want("it still serves", "", askPlugin(t, p.client, "GET", "/info", ""))

@@ -83,11 +83,11 @@ func (o *socketOptions) listen() (net.Listener, error) {
 	}
 	parent := filepath.Dir(o.path)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return nil, err
+		return nil, o.notMade(err)
 	}
 	hidden, err := os.MkdirTemp(parent, ".assay")
 	if err != nil {
-		return nil, err
+		return nil, o.notMade(err)
 	}
 	defer os.RemoveAll(hidden)
 	made := filepath.Join(hidden, "s")
@@ -114,6 +114,15 @@ func (o *socketOptions) listen() (net.Listener, error) {
 	return own, nil
 }
 
+// notMade says of which socket an error is.
+func (o *socketOptions) notMade(err error) error {
+	err = fmt.Errorf("%s: cannot be made: %w", o.path, err)
+	if errors.Is(err, fs.ErrPermission) {
+		return withHint(err, "run it as root, or name a socket in a folder of this user's own")
+	}
+	return err
+}
+
 // vacant refuses a path that somebody serves, or that is no socket.
 func (o *socketOptions) vacant() error {
 	info, err := os.Lstat(o.path)
@@ -130,7 +139,8 @@ func (o *socketOptions) vacant() error {
 	}
 	conn, err := net.DialTimeout("unix", o.path, time.Second)
 	if err == nil {
-		return errors.Join(fmt.Errorf("%s: somebody listens there already", o.path), conn.Close())
+		err = withHint(fmt.Errorf("%s: somebody listens there already", o.path), "is it another Assay? End it first, or have assay serve node follow it with --take-over")
+		return errors.Join(err, conn.Close())
 	}
 	return nil
 }
@@ -156,6 +166,9 @@ type ownSocket struct {
 	made fs.FileInfo
 	once sync.Once
 }
+
+// Addr implements net.Listener: where clients find it, and not where it was made.
+func (s *ownSocket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
 
 // Close implements net.Listener.
 func (s *ownSocket) Close() error {

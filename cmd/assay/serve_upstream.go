@@ -94,9 +94,27 @@ type upstreamLink struct {
 func (l *upstreamLink) ask(ctx context.Context, req engine.Request) (engine.Verdict, error) {
 	verdicts, err := l.current.Load().Ask(ctx, req)
 	if err != nil {
-		return engine.Verdict{}, err
+		return engine.Verdict{}, withCertificate(err)
 	}
 	return verdicts[0], nil
+}
+
+// withCertificate says which of the two certificates an error is about: "expired" alone could be either.
+func withCertificate(err error) error {
+	var unknown *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("the upstream's certificate does not count for --upstream-ca and the name in --upstream: %w", err)
+	case saysRemote(err):
+		return fmt.Errorf("the upstream refuses the TLS of this host, perhaps its certificate (--upstream-cert): %w", err)
+	}
+	return err
+}
+
+// saysRemote reports whether an error is what the other side of a TLS connection ended it with.
+func saysRemote(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // load reads the files anew, all of them or none. Questions under way end as they began.

@@ -16,7 +16,7 @@ import (
 )
 
 // nodeHint is the next step where a node's daemon does not answer.
-const nodeHint = "is assay serve node running, and may this user ask (--socket-group, --allow-user)? Without --node, --policy decides here"
+const nodeHint = "is assay serve node running, in a version that goes with this one, and may this user ask (--socket-group, --allow-user)? Without --node, --policy decides here"
 
 // aloneFlags are the flags of verify that say how it decides by itself.
 var aloneFlags = []string{"policy", "print-policy", "registries", "docker-config", "keychain", "state-dir"}

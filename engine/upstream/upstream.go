@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -66,7 +67,7 @@ type Config struct {
 	Contents   int           // bytes of answers that are kept
 
 	Now     func() time.Time // the clock; nil: time.Now
-	Log     *slog.Logger     // is told when the other one goes away and comes back; nil: nobody is told
+	Log     *slog.Logger     // is told when the other one goes away and comes back, and that it goes by something else; nil: nobody is told
 	Observe func(Result)     // is told what came of each question; nil: nobody is told
 }
 
@@ -76,6 +77,7 @@ type Decider struct {
 	memory  *memory
 	breaker breaker
 	asking  singleflight.Group
+	told    atomic.Pointer[time.Time] // when it was told that the other one goes by something else
 }
 
 // New makes a Decider.
@@ -147,9 +149,25 @@ func (d *Decider) borrow(ctx context.Context, req engine.Request) (engine.Verdic
 	}
 	// Only now: what is in force can have changed meanwhile.
 	if result := d.judge(req, &v); result != Counted {
+		if result == OtherBasis {
+			d.differs()
+		}
 		return engine.Verdict{}, result
 	}
 	return v, Counted
+}
+
+// tellAgain is how long nothing more is told of an upstream that goes by something else: with several policies it may be so for one question and not for the next.
+const tellAgain = 10 * time.Minute
+
+// differs tells that the other one goes by something else, now and then.
+func (d *Decider) differs() {
+	now := d.config.Now()
+	last := d.told.Load()
+	if last != nil && now.Sub(*last) < tellAgain || !d.told.CompareAndSwap(last, &now) {
+		return
+	}
+	d.config.Log.Warn("the upstream goes by other policies or other trust material, or cannot use them; images are decided about alone")
 }
 
 // judge says whether a verdict counts.

@@ -1,9 +1,11 @@
 package upstream_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -67,6 +69,25 @@ func TestTheHostAsksNobodyElse(t *testing.T) {
 	f.wantResults(append(repeat(upstream.Remembered, 4), upstream.Counted, upstream.Counted)...)
 	f.wantSame("no name", f.decide("not a name"), f.alone(simple, question("not a name")))
 	f.wantAsked(0, 0)
+}
+
+// That the other one goes by something else is told once, and once more much later: not for each image.
+func TestOtherBasisIsTold(t *testing.T) {
+	var log bytes.Buffer
+	f := newFleet(t, simple, strings.ReplaceAll(simple, "require: w", "deny: never"), func(c *upstream.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	name := f.push("app/a", "1", "a")
+	told := func() int { return strings.Count(log.String(), "other policies") }
+	for range 3 {
+		f.decide(name)
+	}
+	if got := told(); got != 1 {
+		t.Errorf("told %d times:\n%s", got, &log)
+	}
+	f.clock.advance(11 * time.Minute)
+	f.decide(name)
+	if got := told(); got != 2 {
+		t.Errorf("told %d times:\n%s", got, &log)
+	}
 }
 
 // T27: an answer that rests on something else is none, and one that was kept is not used any more when something else is in force.

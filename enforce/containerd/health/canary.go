@@ -116,7 +116,8 @@ func Signed(ctx context.Context, c *Client, image string) Finding {
 	if err == nil {
 		return sayf(about, Fine, "%s is pulled", image)
 	}
-	return sayf(about, Unknown, "%s should be pulled, and is not: %s", image, told(err)).hinting("assay verify " + image + " says why, if Assay refused it")
+	return sayf(about, Unknown, "%s should be pulled, and is not: %s", image, told(err)).
+		hinting("if Assay refused it, so does assay verify --node SOCKET --point containerd " + image + ", which says why at length")
 }
 
 // refusal is how containerd tells that a verifier refused: what, which verifier, and in which words.
@@ -147,9 +148,13 @@ func judge(image, digest string, err error, asked seen) Sighting {
 		m = nil
 	}
 	switch {
+	case m == nil && away(err):
+		s = unclear(image, err)
+		s.Hint = "does containerd run, and may this user connect to its socket?"
+		return s
 	case m == nil && !asked.manifests && !noKubelet(err):
 		s = unclear(image, err)
-		s.Hint = "containerd did not come to the canary's registry on loopback: with another network, a mirror of all registries or a proxy, --canary takes an image of a registry"
+		s.Hint = "containerd did not come to the canary's registry on loopback: with another network, a mirror of all registries or a proxy, assay doctor containerd --canary takes an image of a registry"
 		return s
 	case m == nil:
 		return unclear(image, err)

@@ -143,6 +143,11 @@ func (c *Client) Remove(ctx context.Context, image string) error {
 // noKubelet reports whether a containerd has no services for a kubelet.
 func noKubelet(err error) bool { return status.Code(err) == codes.Unimplemented }
 
+// away reports whether nobody could be reached at containerd's socket.
+func away(err error) bool {
+	return status.Code(err) == codes.Unavailable && strings.Contains(err.Error(), "while dialing")
+}
+
 // Look returns what a containerd says of itself; ok is false if it says nothing.
 func (c *Client) Look(ctx context.Context) (found []Finding, ok bool) {
 	version, err := c.Version(ctx)

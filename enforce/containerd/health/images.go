@@ -147,13 +147,16 @@ type Asker func(context.Context, ask.Question) (ask.Answer, error)
 func Present(ctx context.Context, images []Image, node Asker, all bool) []Finding {
 	const about = "images"
 	var pulled, vouched int
-	var stray, denied, untold []string
+	var stray, unasked, denied, untold []string
 	for _, i := range images {
 		switch {
 		case i.number() && named(images, i.Digest): // its names are looked at
 			continue
 		case i.Pulled && (!all || i.number()):
 			pulled++
+			continue
+		case node == nil && i.Pulled:
+			unasked = append(unasked, i.Name)
 			continue
 		case node == nil || i.number():
 			stray = append(stray, i.Name)
@@ -178,6 +181,9 @@ func Present(ctx context.Context, images []Image, node Asker, all bool) []Findin
 	if len(stray) > 0 {
 		found = append(found, sayf(about, Wrong, "no pull brought these, and nobody was asked about them: %s", several(stray)).
 			hinting("who imports images is asked by nobody: pull them, or let --node ask the daemon about them"))
+	}
+	if len(unasked) > 0 {
+		found = append(found, sayf(about, Unknown, "these were pulled, and there is no node daemon that could be asked about them: %s", several(unasked)))
 	}
 	if len(untold) > 0 {
 		found = append(found, sayf(about, Unknown, "%s", several(untold)))
