@@ -1,6 +1,9 @@
 package node
 
-import "net"
+import (
+	"context"
+	"net"
+)
 
 // Faking has a server believe something else of who connects.
 func (c Config) Faking(credentials func(net.Conn) (Peer, error)) Config {
@@ -32,6 +35,9 @@ func (s *Server) Held() (connections, requests int) {
 func OpenFaking(socket string, credentials func(net.Conn) (Peer, error)) *Client {
 	return open(socket, ownUser(), credentials)
 }
+
+// PeerOf returns who sends a request.
+func PeerOf(ctx context.Context) Peer { return peerOf(ctx) }
 
 // Credentials is what the kernel says.
 func Credentials(conn net.Conn) (Peer, error) { return credentials(conn) }

@@ -53,7 +53,7 @@ func Canary(ctx context.Context, c *Client, address string) Sighting {
 		return Sighting{Outcome: Unclear, Text: "the canary's registry: " + err.Error()}
 	}
 	defer b.close()
-	err = c.Pull(ctx, b.name)
+	err = c.pull(ctx, b.name)
 	s := judge(b.name, err, b.sight())
 	if s.Outcome == Passed {
 		s.Text += c.discard(ctx, b.name)
@@ -63,11 +63,11 @@ func Canary(ctx context.Context, c *Client, address string) Sighting {
 
 // CanaryOf has a containerd pull an image of a registry that nobody vouches for. If it passes and was not there before, it is removed.
 func CanaryOf(ctx context.Context, c *Client, image string) Sighting {
-	before, err := c.Has(ctx, image)
+	before, err := c.has(ctx, image)
 	if err != nil {
 		return unclear(image, err)
 	}
-	s := judge(image, c.Pull(ctx, image), seen{manifests: true})
+	s := judge(image, c.pull(ctx, image), seen{manifests: true})
 	if s.Outcome == Passed && !before {
 		s.Text += c.discard(ctx, image)
 	}
@@ -78,7 +78,7 @@ func CanaryOf(ctx context.Context, c *Client, image string) Sighting {
 func (c *Client) discard(ctx context.Context, image string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
 	defer cancel()
-	if err := c.Remove(ctx, image); err != nil {
+	if err := c.remove(ctx, image); err != nil {
 		return "; it could not be removed: " + told(err)
 	}
 	return "; it was removed again"
@@ -87,7 +87,7 @@ func (c *Client) discard(ctx context.Context, image string) string {
 // Signed has a containerd pull an image that must pass.
 func Signed(ctx context.Context, c *Client, image string) Finding {
 	const about = "signed"
-	err := c.Pull(ctx, image)
+	err := c.pull(ctx, image)
 	if err == nil {
 		return sayf(about, Fine, "%s is pulled", image)
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Flaw is a known flaw of containerd by which something else runs than what was decided about, or a pull alone does harm.
-type Flaw struct {
+// flaw is a known flaw of containerd by which something else runs than what was decided about, or a pull alone does harm.
+type flaw struct {
 	ID    string
 	About string
 	Since string   // the first release that has it
@@ -16,8 +16,8 @@ type Flaw struct {
 }
 
 // flaws are as the Go vulnerability database has them (GO-2025-3699, GO-2026-5338, GO-2026-5758).
-func flaws() []Flaw {
-	return []Flaw{
+func flaws() []flaw {
+	return []flaw{
 		{ID: "CVE-2025-47290", About: "an image that is unpacked writes outside of its folder", Since: "2.1.0", Fixed: []string{"2.1.1"}},
 		{ID: "CVE-2026-50195", About: "the import of a checkpoint gives the name of an image another content", Since: "2.1.0", Fixed: []string{"2.1.9", "2.2.5", "2.3.2"}},
 		{ID: "CVE-2026-53488", About: "a label of an image runs a command as root", Since: "2.0.0", Fixed: []string{"2.0.10", "2.1.9", "2.2.5", "2.3.2"}},
@@ -50,7 +50,7 @@ func Version(text string) []Finding {
 	return found
 }
 
-func (f Flaw) in(v release) bool {
+func (f flaw) in(v release) bool {
 	if v.before(mustRelease(f.Since)) {
 		return false
 	}
