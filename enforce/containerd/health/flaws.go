@@ -2,9 +2,9 @@ package health
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
+
+	"github.com/assay-dev/assay/release"
 )
 
 // flaw is a known flaw of containerd by which something else runs than what was decided about, or a pull alone does harm.
@@ -30,11 +30,11 @@ const firstAsking = "2.1.0"
 // Version says what is known of a containerd of this version.
 func Version(text string) []Finding {
 	const about = "containerd"
-	v, err := parseRelease(text)
+	v, err := release.Parse(text)
 	if err != nil {
-		return []Finding{sayf(about, Doubtful, "%v: nobody can say which known flaws it has", err)}
+		return []Finding{sayf(about, Doubtful, "%v of containerd: nobody can say which known flaws it has", err)}
 	}
-	if v.before(mustRelease(firstAsking)) {
+	if v.Before(release.Must(firstAsking)) {
 		return []Finding{sayf(about, Wrong, "%s asks no verifier when a kubelet pulls", text).hinting("containerd " + firstAsking + " and later ask")}
 	}
 	var found []Finding
@@ -50,56 +50,17 @@ func Version(text string) []Finding {
 	return found
 }
 
-func (f flaw) in(v release) bool {
-	if v.before(mustRelease(f.Since)) {
+func (f flaw) in(v release.Number) bool {
+	if v.Before(release.Must(f.Since)) {
 		return false
 	}
-	var last release
+	var last release.Number
 	for _, text := range f.Fixed {
-		fixed := mustRelease(text)
+		fixed := release.Must(text)
 		if v[0] == fixed[0] && v[1] == fixed[1] {
-			return v.before(fixed)
+			return v.Before(fixed)
 		}
 		last = fixed
 	}
-	return v.before(last)
-}
-
-// release is the number of a release.
-type release [3]int
-
-func (r release) before(other release) bool {
-	for i := range r {
-		if r[i] != other[i] {
-			return r[i] < other[i]
-		}
-	}
-	return false
-}
-
-const releaseNumber = `^v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(-(?:rc|beta|alpha)[.\d]*)?([-+~].*)?$`
-
-// parseRelease reads "2.4.2" and what distributions add to it: "2.1.4-k3s1", "1.7.24~ds1". What comes before a release counts as the one before it.
-func parseRelease(text string) (release, error) {
-	m := regexp.MustCompile(releaseNumber).FindStringSubmatch(text)
-	if m == nil {
-		return release{}, fmt.Errorf("%q is no release of containerd", text)
-	}
-	var r release
-	for i := range r {
-		r[i], _ = strconv.Atoi(m[i+1]) // four digits
-	}
-	if m[4] != "" {
-		r[2]-- // -1 is before 0
-	}
-	return r, nil
-}
-
-// mustRelease reads the number of a release that stands here.
-func mustRelease(text string) release {
-	r, err := parseRelease(text)
-	if err != nil {
-		panic(err)
-	}
-	return r
+	return v.Before(last)
 }
