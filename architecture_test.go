@@ -66,7 +66,8 @@ var house = map[string]row{
 	"engine/shared":                          {may: []string{"trust", "engine"}},
 	"engine/shared/sharedtest":               {},
 	"convert":                                {may: []string{"image", "policy"}},
-	"workload":                               {may: []string{"image"}, owns: []string{"github.com/Microsoft/go-winio", "golang.org/x/sys/windows"}}, // both for Windows alone
+	"release":                                {},
+	"workload":                               {may: []string{"image", "release"}, owns: []string{"github.com/Microsoft/go-winio", "golang.org/x/sys/windows"}}, // both for Windows alone
 	"enforce":                                {may: []string{"image", "engine"}},
 	"enforce/kubernetes":                     {may: points},
 	"enforce/kubernetes/cluster":             {may: []string{"trust", "enforce/kubernetes/identity"}, owns: []string{"k8s.io", "golang.org/x/sync/singleflight"}},
@@ -76,7 +77,7 @@ var house = map[string]row{
 	"enforce/docker/memory":                  {may: []string{"image", "enforce/docker", "atomicfile"}, owns: []string{"github.com/gofrs/flock"}},
 	"enforce/containerd":                     {may: append([]string{"enforce/containerd/ask"}, points...)},
 	"enforce/containerd/ask":                 {},
-	"enforce/containerd/health":              {may: []string{"enforce/containerd/ask"}, owns: []string{"github.com/pelletier/go-toml", "google.golang.org/grpc", "google.golang.org/protobuf"}},
+	"enforce/containerd/health":              {may: []string{"enforce/containerd/ask", "release"}, owns: []string{"github.com/pelletier/go-toml", "google.golang.org/grpc", "google.golang.org/protobuf"}},
 	"enforce/containerd/health/healthtest":   {owns: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}},
 	"enforce/spire":                          {may: append([]string{"workload", "trust", "spelling", "enforce/spire/proto/*"}, points...), owns: append([]string{"github.com/hashicorp/go-hclog", "github.com/hashicorp/hcl"}, agent...)},
 	"enforce/spire/proto/attestorv1":         {},

@@ -15,6 +15,7 @@
 //	  - enforce says what an enforcement point is, where a verdict is obeyed, and enforce/enforcetest is the suite that each of them passes.
 //	    Each point is a folder below it (api; containerd, with what its verifier asks in containerd/ask, and whether it is asked at all in containerd/health, with a containerd for tests; docker, with what it remembers in a folder of its own; kubernetes; spire, with its protocol in enforce/spire/proto and an agent for tests in enforce/spire/spiretest). enforce/node is the daemon of one host, which serves its points at one unix socket. kubernetes/cluster is the one way to an API server: namespaces, policies as objects, pull secrets, Events, what replicas share; kubernetes/identity has the certificates that a webhook makes for itself.
 //	  - workload tells what runs on a host: from a process to its container, and from that to its image, by the word of Docker, Podman or a kubelet.
+//	  - release reads the numbers of releases of other programs, of which it is known which flaws they have.
 //	  - convert makes policies of other systems' settings, with a report of every meaning that changes.
 //	  - sign issues a certificate for a digest and stores it beside the image; sign/local and sign/vault are its authorities.
 //	  - atomicfile replaces files whole, for those who keep something on disk.

@@ -70,7 +70,7 @@ func (d *decisions) answer(w http.ResponseWriter, r *http.Request) ([]byte, *fai
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	peer := PeerOf(r.Context())
+	peer := peerOf(r.Context())
 	if failed := d.mayAsk(peer, asked); failed != nil {
 		return nil, failed
 	}

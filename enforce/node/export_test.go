@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"net"
 	"time"
 )
@@ -41,6 +42,9 @@ func (s *Server) Held() (connections, requests int) {
 func OpenFaking(socket string, credentials func(net.Conn) (Peer, error)) *Client {
 	return open(socket, ownUser(), credentials)
 }
+
+// PeerOf returns who sends a request.
+func PeerOf(ctx context.Context) Peer { return peerOf(ctx) }
 
 // Credentials is what the kernel says.
 func Credentials(conn net.Conn) (Peer, error) { return credentials(conn) }

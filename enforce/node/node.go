@@ -134,7 +134,7 @@ func (s *Server) class(p Peer) class {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler, _ := s.mux.Handler(r)
 	bug := enforce.Guard(func() {
-		if _, ours := handler.(*route); !ours && !s.Allowed(PeerOf(r.Context())) {
+		if _, ours := handler.(*route); !ours && !s.Allowed(peerOf(r.Context())) {
 			s.forbid(nil, w, r)
 			return
 		}
@@ -159,7 +159,7 @@ type route struct {
 
 // ServeHTTP implements http.Handler.
 func (h *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s, peer := h.server, PeerOf(r.Context())
+	s, peer := h.server, peerOf(r.Context())
 	if !peer.Known || !h.Allow(peer) {
 		s.forbid(h.Handler, w, r)
 		return
@@ -180,7 +180,7 @@ func (s *Server) forbid(h http.Handler, w http.ResponseWriter, r *http.Request) 
 	s.tell(Forbidden, r)
 	w.Header().Set("Connection", "close")
 	who := "nobody knows which user asks"
-	if peer := PeerOf(r.Context()); peer.Known {
+	if peer := peerOf(r.Context()); peer.Known {
 		who = fmt.Sprintf("%v may not ask this", peer)
 	}
 	refuse(h, w, r, http.StatusForbidden, who)
@@ -189,7 +189,7 @@ func (s *Server) forbid(h http.Handler, w http.ResponseWriter, r *http.Request) 
 // tell counts a request that is refused, and logs it if there was not too much of that.
 func (s *Server) tell(reason string, r *http.Request) {
 	s.config.Refused(reason)
-	peer := PeerOf(r.Context())
+	peer := peerOf(r.Context())
 	untold, ok := s.quiet.tell(holder{s.class(peer), peer.UID})
 	if !ok {
 		return
@@ -232,8 +232,8 @@ func (s *Server) Context(ctx context.Context, conn net.Conn) context.Context {
 
 type peerKey struct{}
 
-// PeerOf returns who sends a request. The zero value is nobody, and may nothing.
-func PeerOf(ctx context.Context) Peer {
+// peerOf returns who sends a request. The zero value is nobody, and may nothing.
+func peerOf(ctx context.Context) Peer {
 	p, _ := ctx.Value(peerKey{}).(Peer)
 	return p
 }

@@ -114,7 +114,7 @@ func question(point string) engine.Request {
 
 // user fakes who connects.
 func user(id uint32) func(net.Conn) (node.Peer, error) {
-	return func(net.Conn) (node.Peer, error) { return node.Peer{PID: 7, UID: id, GID: id, Known: true}, nil }
+	return func(net.Conn) (node.Peer, error) { return node.Peer{PID: 7, UID: id, Known: true}, nil }
 }
 
 func client(t *testing.T, socket string) *node.Client {

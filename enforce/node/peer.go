@@ -9,7 +9,6 @@ import (
 type Peer struct {
 	PID   int32 // 0 where the process is of another PID namespace
 	UID   uint32
-	GID   uint32
 	Known bool
 }
 

@@ -31,5 +31,5 @@ func credentials(conn net.Conn) (Peer, error) {
 	if !names(found.Uid) {
 		return Peer{}, errors.New("a user of another namespace, whom nobody knows here")
 	}
-	return Peer{PID: found.Pid, UID: found.Uid, GID: found.Gid, Known: true}, nil
+	return Peer{PID: found.Pid, UID: found.Uid, Known: true}, nil
 }

@@ -54,7 +54,7 @@ func Canary(ctx context.Context, c *Client, address string) Sighting {
 		return Sighting{Outcome: Unclear, Text: "the canary's registry: " + err.Error()}
 	}
 	defer b.close()
-	err = c.Pull(ctx, b.name)
+	err = c.pull(ctx, b.name)
 	s := judge(b.name, b.digest, err, b.sight())
 	if s.Outcome == Passed {
 		s.Text += c.discard(ctx, b.name)
@@ -69,7 +69,7 @@ func CanaryOf(ctx context.Context, c *Client, image string) Sighting {
 	if err != nil {
 		return unclear(image, err)
 	}
-	s := judge(image, "", c.Pull(ctx, image), seen{manifests: true})
+	s := judge(image, "", c.pull(ctx, image), seen{manifests: true})
 	if s.Outcome == Passed && !slices.ContainsFunc(before, func(i Image) bool { return i.Name == image }) {
 		s.Text += c.discardNew(ctx, image, before)
 	}
@@ -103,7 +103,7 @@ func (c *Client) discardNew(ctx context.Context, image string, before []Image) s
 func (c *Client) discard(ctx context.Context, image string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
 	defer cancel()
-	if err := c.Remove(ctx, image); err != nil {
+	if err := c.remove(ctx, image); err != nil {
 		return "; it could not be removed: " + told(err)
 	}
 	return "; it was removed again"
@@ -112,7 +112,7 @@ func (c *Client) discard(ctx context.Context, image string) string {
 // Signed has a containerd pull an image that must pass.
 func Signed(ctx context.Context, c *Client, image string) Finding {
 	const about = "signed"
-	err := c.Pull(ctx, image)
+	err := c.pull(ctx, image)
 	if err == nil {
 		return sayf(about, Fine, "%s is pulled", image)
 	}

@@ -114,8 +114,8 @@ const (
 	deleteMethod   = "/containerd.services.images.v1.Images/Delete"
 )
 
-// Pull has the containerd pull an image as a kubelet does, or, where it serves none, as ctr does.
-func (c *Client) Pull(ctx context.Context, image string) error {
+// pull has the containerd pull an image as a kubelet does, or, where it serves none, as ctr does.
+func (c *Client) pull(ctx context.Context, image string) error {
 	_, err := c.call(ctx, pullMethod, spec(image))
 	if noKubelet(err) {
 		_, err = c.call(ctx, transferMethod, message{}.
@@ -131,8 +131,8 @@ func spec(image string) message { return message{}.nest(1, message{}.with(1, ima
 // anything is a message in one that takes several.
 func anything(name string, m message) message { return message{}.with(1, name).nest(2, m) }
 
-// Remove removes an image, with all its names where a kubelet is served.
-func (c *Client) Remove(ctx context.Context, image string) error {
+// remove removes an image, with all its names where a kubelet is served.
+func (c *Client) remove(ctx context.Context, image string) error {
 	_, err := c.call(ctx, removeMethod, spec(image))
 	if noKubelet(err) {
 		_, err = c.call(ctx, deleteMethod, message{}.with(1, image))

@@ -2,13 +2,13 @@ package health
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
+
+	"github.com/assay-dev/assay/release"
 )
 
-// Flaw is a known flaw of containerd by which something else runs than what was decided about, or a pull alone does harm.
-type Flaw struct {
+// flaw is a known flaw of containerd by which something else runs than what was decided about, or a pull alone does harm.
+type flaw struct {
 	ID    string
 	About string
 	Since string   // the first release that has it
@@ -16,8 +16,8 @@ type Flaw struct {
 }
 
 // flaws are as the Go vulnerability database has them (GO-2025-3699, GO-2026-5338, GO-2026-5758).
-func flaws() []Flaw {
-	return []Flaw{
+func flaws() []flaw {
+	return []flaw{
 		{ID: "CVE-2025-47290", About: "an image that is unpacked writes outside of its folder", Since: "2.1.0", Fixed: []string{"2.1.1"}},
 		{ID: "CVE-2026-50195", About: "the import of a checkpoint gives the name of an image another content", Since: "2.1.0", Fixed: []string{"2.1.9", "2.2.5", "2.3.2"}},
 		{ID: "CVE-2026-53488", About: "a label of an image runs a command as root", Since: "2.0.0", Fixed: []string{"2.0.10", "2.1.9", "2.2.5", "2.3.2"}},
@@ -30,11 +30,11 @@ const firstAsking = "2.1.0"
 // Version says what is known of a containerd of this version.
 func Version(text string) []Finding {
 	const about = "containerd"
-	v, err := parseRelease(text)
+	v, err := release.Parse(text)
 	if err != nil {
-		return []Finding{sayf(about, Doubtful, "%v: nobody can say which known flaws it has", err)}
+		return []Finding{sayf(about, Doubtful, "%v of containerd: nobody can say which known flaws it has", err)}
 	}
-	if v.before(mustRelease(firstAsking)) {
+	if v.Before(release.Must(firstAsking)) {
 		return []Finding{sayf(about, Wrong, "%s asks no verifier when a kubelet pulls", text).hinting("containerd " + firstAsking + " and later ask")}
 	}
 	var found []Finding
@@ -50,56 +50,17 @@ func Version(text string) []Finding {
 	return found
 }
 
-func (f Flaw) in(v release) bool {
-	if v.before(mustRelease(f.Since)) {
+func (f flaw) in(v release.Number) bool {
+	if v.Before(release.Must(f.Since)) {
 		return false
 	}
-	var last release
+	var last release.Number
 	for _, text := range f.Fixed {
-		fixed := mustRelease(text)
+		fixed := release.Must(text)
 		if v[0] == fixed[0] && v[1] == fixed[1] {
-			return v.before(fixed)
+			return v.Before(fixed)
 		}
 		last = fixed
 	}
-	return v.before(last)
-}
-
-// release is the number of a release.
-type release [3]int
-
-func (r release) before(other release) bool {
-	for i := range r {
-		if r[i] != other[i] {
-			return r[i] < other[i]
-		}
-	}
-	return false
-}
-
-const releaseNumber = `^v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(-(?:rc|beta|alpha)[.\d]*)?([-+~].*)?$`
-
-// parseRelease reads "2.4.2" and what distributions add to it: "2.1.4-k3s1", "1.7.24~ds1". What comes before a release counts as the one before it.
-func parseRelease(text string) (release, error) {
-	m := regexp.MustCompile(releaseNumber).FindStringSubmatch(text)
-	if m == nil {
-		return release{}, fmt.Errorf("%q is no release of containerd", text)
-	}
-	var r release
-	for i := range r {
-		r[i], _ = strconv.Atoi(m[i+1]) // four digits
-	}
-	if m[4] != "" {
-		r[2]-- // -1 is before 0
-	}
-	return r, nil
-}
-
-// mustRelease reads the number of a release that stands here.
-func mustRelease(text string) release {
-	r, err := parseRelease(text)
-	if err != nil {
-		panic(err)
-	}
-	return r
+	return v.Before(last)
 }
