@@ -89,32 +89,39 @@ func (o *upstreamOptions) open(s *server) (enforce.Decider, error) {
 type upstreamLink struct {
 	options *upstreamOptions
 	current atomic.Pointer[wire.Client]
+	ends    atomic.Pointer[time.Time] // the certificate that the upstream knows this host by
 }
 
 func (l *upstreamLink) ask(ctx context.Context, req engine.Request) (engine.Verdict, error) {
 	verdicts, err := l.current.Load().Ask(ctx, req)
 	if err != nil {
-		return engine.Verdict{}, withCertificate(err)
+		return engine.Verdict{}, withCertificate(err, l.ends.Load(), time.Now())
 	}
 	return verdicts[0], nil
 }
 
 // withCertificate says which of the two certificates an error is about: "expired" alone could be either.
-func withCertificate(err error) error {
+// That of this host ended at ends; nil: nobody knows.
+func withCertificate(err error, ends *time.Time, now time.Time) error {
 	var unknown *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &unknown):
 		return fmt.Errorf("the upstream's certificate does not count for --upstream-ca and the name in --upstream: %w", err)
+	case errors.Is(err, wire.ErrAnswer), errors.Is(err, wire.ErrQuestion):
+		return err
+	case ends != nil && now.After(*ends):
+		return fmt.Errorf("the certificate of this host (--upstream-cert) ended at %s: %w", ends.UTC().Format(time.RFC3339), err)
 	case saysRemote(err):
 		return fmt.Errorf("the upstream refuses the TLS of this host, perhaps its certificate (--upstream-cert): %w", err)
 	}
 	return err
 }
 
-// saysRemote reports whether an error is what the other side of a TLS connection ended it with.
+// saysRemote reports whether an error is what the other side of a TLS connection ended it with. With TLS 1.3 that comes after the handshake, and a
+// question that waited for the connection hears only that there is none.
 func saysRemote(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "remote error"
+	return errors.As(err, &op) && op.Op == "remote error" || strings.HasSuffix(err.Error(), "http2: client conn could not be established")
 }
 
 // load reads the files anew, all of them or none. Questions under way end as they began.
@@ -147,6 +154,7 @@ func (l *upstreamLink) load(r *reading) error {
 	if err != nil {
 		return fmt.Errorf("%s and %s: %w", o.cert, o.key, err)
 	}
+	l.ends.Store(&pair.Leaf.NotAfter)
 	// Whatever authorities the upstream names: it is to say that it does not know this one, and not that there is none.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	before := l.current.Swap(&wire.Client{URL: strings.TrimRight(o.url, "/"), HTTP: &http.Client{Transport: upstreamTransport(config)}})

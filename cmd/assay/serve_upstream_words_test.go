@@ -12,6 +12,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/assay-dev/assay/engine/wire"
 )
 
 // Of two certificates that can be wrong, whoever reads the log is told which it is.
@@ -22,15 +25,22 @@ func TestUpstreamErrorsNameTheCertificate(t *testing.T) {
 	defer s.Close()
 	_, unknown := http.Get(s.URL)
 	expired := &url.Error{Op: "Post", URL: s.URL, Err: &net.OpError{Op: "remote error", Err: tls.AlertError(45)}}
+	now := time.Now()
+	before, after := now.Add(-time.Second), now.Add(time.Second)
 	for _, row := range []struct {
 		err  error
+		ends *time.Time
 		want string
 	}{
-		{unknown, "--upstream-ca"},
-		{expired, "--upstream-cert"},
-		{fmt.Errorf("dial: %w", net.ErrClosed), ""},
+		{unknown, &after, "--upstream-ca"},
+		{expired, &after, "perhaps its certificate (--upstream-cert)"},
+		{&url.Error{Op: "Post", URL: s.URL, Err: errors.New("http2: client conn could not be established")}, &after, "perhaps its certificate (--upstream-cert)"},
+		{expired, &before, "(--upstream-cert) ended at "},
+		{fmt.Errorf("dial: %w", net.ErrClosed), &after, ""},
+		{fmt.Errorf("read: %w", wire.ErrAnswer), &before, ""},
+		{fmt.Errorf("dial: %w", net.ErrClosed), nil, ""},
 	} {
-		got := withCertificate(row.err)
+		got := withCertificate(row.err, row.ends, now)
 		if !errors.Is(got, row.err) || row.want == "" && got.Error() != row.err.Error() || !strings.Contains(got.Error(), row.want) {
 			t.Errorf("got %v, want it to name %s", got, row.want)
 		}
