@@ -57,6 +57,7 @@ type containerdDoctor struct {
 	signed         string // image
 	present        bool
 	timeout        time.Duration
+	output         *string // text or json
 }
 
 func (a *app) doctorContainerdCommand() *cobra.Command {
@@ -85,11 +86,15 @@ func (a *app) doctorContainerdCommand() *cobra.Command {
 	f.StringVar(&o.signed, "signed", "", "`IMAGE` that must be pulled: somebody vouched for it")
 	f.BoolVar(&o.present, "present", false, "ask the node daemon about each image that is there, and not only about those that no pull brought")
 	f.DurationVar(&o.timeout, "timeout", time.Minute, "how long all of it may take")
+	o.output = findingsFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.doctorContainerd(cmd.Context(), o) }
 	return cmd
 }
 
 func (a *app) doctorContainerd(ctx context.Context, o *containerdDoctor) error {
+	if err := checkFindings(*o.output); err != nil {
+		return err
+	}
 	if o.dump == "" && o.program == "" && o.socket == "" {
 		return usageError("--containerd-socket, --containerd-bin and --dump are empty: there is nothing to look at")
 	}
@@ -111,7 +116,7 @@ func (a *app) doctorContainerd(ctx context.Context, o *containerdDoctor) error {
 	for i, f := range found {
 		all[i] = finding{about: f.About, state: diagnosis(f.State), text: f.Text, hint: f.Hint}
 	}
-	return a.diagnose(all)
+	return a.diagnose(*o.output, all)
 }
 
 // beside returns the path of a program that was installed with this one.

@@ -43,12 +43,16 @@ func (a *app) doctorDockerCommand() *cobra.Command {
 	f.StringVar(&plugin, "plugin", "assay", "`NAME` under which the engine knows Assay; without a tag, any")
 	f.StringVar(&canary, "canary", defaultCanary, "`IMAGE` that nobody vouched for")
 	f.DurationVar(&timeout, "timeout", timeout, "how long all of it may take")
+	output := findingsFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := checkFindings(*output); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 		defer cancel()
 		engine := workload.NewDocker(socket)
 		defer engine.Close()
-		return a.diagnose(examine(ctx, engine, plugin, canary))
+		return a.diagnose(*output, examine(ctx, engine, plugin, canary))
 	}
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -105,5 +106,22 @@ func TestAUTHZ35_DoctorDocker(t *testing.T) {
 	got := runAssay(t, "", "doctor", "docker", "--docker-socket", filepath.Join(t.TempDir(), "none"))
 	if got.code != exitCannotTell || !strings.Contains(got.stdout, "could not tell engine") {
 		t.Errorf("nobody there: got exit %d %s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+// What doctor finds can be read by a program: everything of a finding on one line, and nothing beside it.
+func TestFindingsAsJSON(t *testing.T) {
+	got := runAssay(t, "", "doctor", "docker", "-o", "json", "--docker-socket", filepath.Join(t.TempDir(), "none"))
+	var found struct{ About, State, Text, Hint string }
+	if err := json.Unmarshal([]byte(got.stdout), &found); err != nil {
+		t.Fatalf("%v in %q", err, got.stdout)
+	}
+	if got.code != exitCannotTell || found.About != "engine" || found.State != "could-not-tell" || found.Text == "" || strings.Contains(got.stderr, "hint") {
+		t.Errorf("got exit %d, %+v and %q", got.code, found, got.stderr)
+	}
+	for _, command := range []string{"docker", "containerd"} {
+		if got := runAssay(t, "", "doctor", command, "-o", "yaml"); got.code != exitUsage || !strings.Contains(got.stderr, "want text or json") {
+			t.Errorf("doctor %s: got exit %d and %q", command, got.code, got.stderr)
+		}
 	}
 }

@@ -49,8 +49,9 @@ func (o *upstreamOptions) flags(f *pflag.FlagSet) {
 // check refuses command lines that would ask somebody whom nobody knows, or as nobody.
 func (o *upstreamOptions) check() error {
 	if o.url == "" {
-		if o.ca != "" || o.cert != "" || o.key != "" {
-			return usageError("--upstream-ca, --upstream-cert and --upstream-key are about an upstream: give --upstream as well")
+		waits := o.timeout != 0 && o.timeout != upstream.DefaultTimeout // 0: a server without these flags
+		if o.ca != "" || o.cert != "" || o.key != "" || waits {
+			return usageError("--upstream-ca, --upstream-cert, --upstream-key and --upstream-timeout are about an upstream: give --upstream as well")
 		}
 		return nil
 	}

@@ -216,6 +216,7 @@ func TestUpstreamUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"--upstream-ca", "x"}, "give --upstream as well"},
+		{[]string{"--upstream-timeout", "1s"}, "give --upstream as well"},
 		{known, "give --upstream as well"},
 		{[]string{"--upstream", "https://up.example:8443"}, "as whom?"},
 		{[]string{"--upstream", "https://up.example:8443", "--upstream-cert", "c"}, "as whom?"},
