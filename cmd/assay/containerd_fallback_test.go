@@ -116,7 +116,7 @@ func TestT51_FallbackWhereOthersWrite(t *testing.T) {
 		in := func(name string) string { return filepath.Join(folder, name) }
 		for name, content := range map[string]string{
 			"map/own.yaml":               "apiVersion: assay.dev/v1\nkind: TrustPolicy\nmetadata: {name: own}\nspec: {rules: [{images: [\"**\"], deny: nobody}]}\n",
-			"registries/registries.yaml": "registries: []\n",
+			"registries/registries.yaml": "registries:\n- host: registry.example\n  insecureAllowLoopback: true\n",
 		} {
 			must(t, os.MkdirAll(filepath.Dir(in(name)), 0o755))
 			must(t, os.WriteFile(in(name), []byte(content), 0o600))

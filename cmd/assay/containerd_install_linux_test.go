@@ -249,15 +249,17 @@ func TestT51_InstallWhereOthersWrite(t *testing.T) {
 
 // Another program in the verifier's place would refuse all images, or allow them.
 func TestT51_InstallAnotherProgram(t *testing.T) {
-	own, err := os.Executable()
-	must(t, err)
 	folder := t.TempDir()
+	other := filepath.Join(folder, "other")
+	if out, err := exec.Command("go", "build", "-o", other, "../../e2e/hello").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	script := filepath.Join(folder, "script")
 	must(t, os.WriteFile(script, []byte("#!/bin/sh\nexit 0\n"), 0o755))
 	cut := filepath.Join(folder, "cut")
 	must(t, os.WriteFile(cut, newVerifiers(t).content[:1000], 0o755))
 	for from, want := range map[string]string{
-		own: "is not Assay's verifier", script: "is not Assay's verifier", cut: "is not Assay's verifier", filepath.Join(folder, "none"): "no such file", folder: "is a directory",
+		other: "is not Assay's verifier", script: "is not Assay's verifier", cut: "is not Assay's verifier", filepath.Join(folder, "none"): "no such file", folder: "is a directory",
 	} {
 		v := newVerifiers(t)
 		r := runAssay(t, "", "containerd", "install", "--bin-dir", v.folder, "--from", from)
