@@ -109,10 +109,19 @@ func (l *leftovers) forget() {
 	for _, tree := range []string{"", "*"} { // version 2 of control groups, and 1
 		groups, _ := filepath.Glob(filepath.Join("/sys/fs/cgroup", tree, filepath.Base(l.sockets))) // the pattern is good
 		for _, group := range groups {
-			_ = syscall.Rmdir(group) // nobody is in it
+			removeGroup(group)
 		}
 	}
 	_ = os.RemoveAll(l.sockets) // nothing but leftovers
+}
+
+// removeGroup removes a control group. Who was killed is in it for a moment longer than among the processes.
+func removeGroup(group string) {
+	for deadline := time.Now().Add(stopWithin); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err := syscall.Rmdir(group); !errors.Is(err, syscall.EBUSY) {
+			return
+		}
+	}
 }
 
 // endProcesses kills the engine, its containerd and its shims, and what runs in containers and plugins, until nobody is left.
