@@ -15,7 +15,7 @@ import (
 func (a *authority) Check(ref image.Ref, ev trust.Evidence, now time.Time) ([]trust.Proof, error) {
 	learned := learn(ev.Items)
 	var proofs []trust.Proof
-	var refused refusals
+	var refused trust.Refusals
 	var unclear error
 	for _, item := range ev.Items {
 		if isAnswer(item.MediaType) {
@@ -26,7 +26,7 @@ func (a *authority) Check(ref image.Ref, ev trust.Evidence, now time.Time) ([]tr
 		case err == nil:
 			proofs = append(proofs, proof)
 		case trust.IsNo(err):
-			refused.add(item.Name, err)
+			refused.Add(item.Name, err)
 		case unclear == nil:
 			unclear = fmt.Errorf("signature %s: %w", item.Name, err)
 		}
@@ -36,13 +36,13 @@ func (a *authority) Check(ref image.Ref, ev trust.Evidence, now time.Time) ([]tr
 		return proofs, nil
 	case unclear != nil:
 		return nil, unclear
-	case refused.total == 0:
+	case refused.Total() == 0:
 		return nil, trust.Untrusted("there is no signature in the evidence")
 	}
 	if ev.Left > 0 {
-		return nil, trust.Untrusted("%s; %d more were not looked at", refused.String(), ev.Left)
+		return nil, trust.Untrusted("%s; %d more were not looked at", refused.Text("signature"), ev.Left)
 	}
-	return nil, trust.Untrusted("%s", refused.String())
+	return nil, trust.Untrusted("%s", refused.Text("signature"))
 }
 
 func (a *authority) checkItem(ref image.Ref, item trust.Item, learned answers, now time.Time) (trust.Proof, error) {

@@ -135,7 +135,7 @@ func checkAnswer(item trust.Item, c, issuer *x509.Certificate, now time.Time) (t
 	case typeCRL:
 		return checkCRL(item.Bytes, item.Annotations[annotationServer], c, issuer, now)
 	}
-	return time.Time{}, errors.New(clean(string(item.Bytes)))
+	return time.Time{}, errors.New(trust.Plain(string(item.Bytes)))
 }
 
 func checkOCSP(answer []byte, c, issuer *x509.Certificate, now time.Time) (time.Time, error) {

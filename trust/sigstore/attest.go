@@ -168,8 +168,8 @@ func (x *examination) conclude() ([]trust.Proof, error) {
 }
 
 func (x *examination) unsigned() error {
-	if x.refusals.total > 0 {
-		return trust.Untrusted("%s", x.refusals.String("signature"))
+	if x.refusals.Total() > 0 {
+		return trust.Untrusted("%s", x.refusals.Text("signature"))
 	}
 	return trust.Untrusted("there are attestations and no signature; sign the image, or write signature: none if attestations suffice")
 }
@@ -186,16 +186,16 @@ func (x *examination) waysFor(i int) ([][]attested, error) {
 			none += " of type " + d.predicateType
 		}
 		switch {
-		case x.missed[i].total > 0:
-			return nil, trust.Untrusted("%s", x.missed[i].String(d.what()))
-		case x.refusals.total > 0 && !x.signed:
-			return nil, trust.Untrusted("%s; %s", none, x.refusals.String("piece of evidence"))
+		case x.missed[i].Total() > 0:
+			return nil, trust.Untrusted("%s", x.missed[i].Text(d.what()))
+		case x.refusals.Total() > 0 && !x.signed:
+			return nil, trust.Untrusted("%s; %s", none, x.refusals.Text("piece of evidence"))
 		}
 		return nil, trust.Untrusted("%s", none)
 	}
 	ways, err := d.choose(x, distinct(x.attested[i]))
 	if err != nil {
-		return nil, trust.Untrusted("%s: %s", d.what(), clean(err.Error()))
+		return nil, trust.Untrusted("%s: %s", d.what(), trust.Plain(err.Error()))
 	}
 	return ways, nil
 }

@@ -22,7 +22,7 @@ func (a *authority) Check(ref image.Ref, ev trust.Evidence, now time.Time) ([]tr
 	if err != nil {
 		return nil, err
 	}
-	x := examination{authority: a, ref: ref, now: now, root: r, left: ev.Left, attested: make([][]attested, len(a.demanded)), missed: make([]refusals, len(a.demanded))}
+	x := examination{authority: a, ref: ref, now: now, root: r, left: ev.Left, attested: make([][]attested, len(a.demanded)), missed: make([]trust.Refusals, len(a.demanded))}
 	for i := range ev.Items {
 		x.look(&ev.Items[i])
 	}
@@ -42,11 +42,11 @@ type examination struct {
 	left int // pieces that were not looked at
 
 	signatures []*vouched
-	attested   [][]attested // beside demanded
-	refusals   refusals     // of signatures and of what could not be read
-	missed     []refusals   // of attestations, beside demanded
-	unclear    error        // why it could not be told of some piece
-	doubtful   error        // the same of an attestation of a demanded type
+	attested   [][]attested     // beside demanded
+	refusals   trust.Refusals   // of signatures and of what could not be read
+	missed     []trust.Refusals // of attestations, beside demanded
+	unclear    error            // why it could not be told of some piece
+	doubtful   error            // the same of an attestation of a demanded type
 }
 
 // attested is an attestation of a demanded type that is signed by somebody who counts.
@@ -147,7 +147,7 @@ func (x *examination) fitsRepository(named string) error {
 func (x *examination) lookAtAttestation(key outcomeKey, item *trust.Item, i int, p *piece) {
 	d := &x.demanded[i]
 	if _, err := p.about(x.ref); err != nil {
-		x.missed[i].add(item.Name, err)
+		x.missed[i].Add(item.Name, err)
 		return
 	}
 	v, err := x.vouch(key, p, x.verifier(d.signer))
@@ -155,7 +155,7 @@ func (x *examination) lookAtAttestation(key outcomeKey, item *trust.Item, i int,
 	case isUnclear(err):
 		x.unclear, x.doubtful = err, err
 	case err != nil:
-		x.missed[i].add(item.Name, err)
+		x.missed[i].Add(item.Name, err)
 	default:
 		x.attested[i] = append(x.attested[i], attested{v, p, d})
 	}
@@ -167,7 +167,7 @@ func (x *examination) refuse(item *trust.Item, err error) {
 		x.unclear = err
 		return
 	}
-	x.refusals.add(item.Name, err)
+	x.refusals.Add(item.Name, err)
 }
 
 // safely checks a piece; a library that breaks down on foreign bytes has found them malformed.

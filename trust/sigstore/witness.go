@@ -119,7 +119,7 @@ func brief(err error) error { return &briefly{err} }
 
 // Error implements error.
 func (b *briefly) Error() string {
-	text := strings.Join(strings.FieldsFunc(clean(b.error.Error()), func(r rune) bool { return unicode.IsSpace(r) || r == unicode.ReplacementChar }), " ")
+	text := strings.Join(strings.FieldsFunc(trust.Plain(b.error.Error()), func(r rune) bool { return unicode.IsSpace(r) || r == unicode.ReplacementChar }), " ")
 	return clip(text)
 }
 

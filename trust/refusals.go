@@ -1,4 +1,4 @@
-package sigstore
+package trust
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 // maxReasons bounds how many different reasons a message tells.
 const maxReasons = 3
 
-// refusals counts what proves nothing, by reason.
-type refusals struct {
+// Refusals counts pieces of evidence that prove nothing, by reason, for one message about all of them. The zero value is of none.
+type Refusals struct {
 	total   int
 	reasons []reason // in the order in which they were met
 }
@@ -21,9 +21,10 @@ type reason struct {
 	count int
 }
 
-func (r *refusals) add(item string, err error) {
+// Add counts a piece that was refused; item names it. The error's text is made harmless.
+func (r *Refusals) Add(item string, err error) {
 	r.total++
-	text := clean(err.Error())
+	text := Plain(err.Error())
 	for i := range r.reasons {
 		if r.reasons[i].text == text {
 			r.reasons[i].count++
@@ -35,8 +36,11 @@ func (r *refusals) add(item string, err error) {
 	}
 }
 
-// String tells the reasons: "none of 3 signatures counts: …".
-func (r *refusals) String(what string) string {
+// Total returns how many were refused.
+func (r *Refusals) Total() int { return r.total }
+
+// Text tells the reasons, of which there must be one: "none of 3 signatures counts: …", where what is "signature".
+func (r *Refusals) Text(what string) string {
 	if r.total == 1 {
 		return fmt.Sprintf("%s %s: %s", what, r.reasons[0].item, r.reasons[0].text)
 	}
@@ -55,8 +59,8 @@ func (r *refusals) String(what string) string {
 	return fmt.Sprintf("none of %d %ss counts: %s", r.total, what, strings.Join(told, "; "))
 }
 
-// clean makes foreign text harmless: what is refused may hold line breaks and controls that pass for ours.
-func clean(s string) string {
+// Plain makes foreign text harmless: what is refused may hold line breaks and controls that pass for ours.
+func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return unicode.ReplacementChar
