@@ -556,21 +556,26 @@ func newSlowRegistry(t *testing.T, waiting chan<- struct{}, release <-chan struc
 	return listener.Addr().String()
 }
 
+// seriesWithout counts Assay's own series in a page of metrics, in which a text must not stand.
+func seriesWithout(t *testing.T, page, text string) (n int) {
+	t.Helper()
+	for line := range strings.SplitSeq(page, "\n") {
+		if strings.HasPrefix(line, "assay_") {
+			n++
+		}
+		if strings.Contains(line, text) {
+			t.Errorf("got %s", line)
+		}
+	}
+	return n
+}
+
 // No label has anything of an image in it, whatever is asked.
 func TestT47_LabelsOfServersAreBounded(t *testing.T) {
 	r := serve(t, "--policy", servedPolicy(t, "a"), "--insecure-plain-http", "--opa-connector")
 	count := func() int {
 		_, _, body := r.ask("/metrics", "")
-		n := 0
-		for line := range strings.SplitSeq(body, "\n") {
-			if strings.HasPrefix(line, "assay_") {
-				n++
-			}
-			if strings.Contains(line, "marker") {
-				t.Errorf("got %s", line)
-			}
-		}
-		return n
+		return seriesWithout(t, body, "marker")
 	}
 	ask := func(i int) {
 		name := fmt.Sprintf("marker%d.example/marker-%d/app:%d", i, i, i)
